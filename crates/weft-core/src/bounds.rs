@@ -1,0 +1,39 @@
+//! Every bound of the core, in one place, each with its reason.
+
+/// Longest encoded control message: a bitfield of the largest chunk map
+/// (`weft_record::MAX_CHUNKS` bits) and a batch of records both fit.
+pub const CONTROL_BYTES: usize = 512 * 1024;
+/// Longest blob that is fetched whole (chunk maps): the largest chunk map's encoding.
+pub const BLOB_BYTES: usize = 4 * 1024 * 1024;
+/// Records sent in one message stay below this, so that they fit a control message.
+pub const RECORDS_BYTES: usize = 256 * 1024;
+/// Peers tracked at once; further connections are turned away. A node needs
+/// few neighbours, and each costs a table row and a bitfield per file.
+pub const PEERS: usize = 256;
+/// Requests outstanding to one peer: enough to fill a 100 ms path at 100 MB/s
+/// with chunks of 1 MiB.
+pub const REQUESTS_PER_PEER: usize = 16;
+/// Requests outstanding in all: bounds memory to this many chunks of 1 MiB.
+pub const REQUESTS: usize = 64;
+/// Chunk reads queued for one peer before it is told `Absent`.
+pub const SERVES_PER_PEER: usize = 64;
+/// A request unanswered for this long goes to another peer.
+pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
+/// A connection that proved nothing for this long is a stranger's.
+pub const HELLO_TIMEOUT_US: u64 = 10_000_000;
+/// Head digests are exchanged at this interval, so that gossip is never needed.
+pub const DIGEST_INTERVAL_US: u64 = 60_000_000;
+/// Written chunks become durable after this many bytes...
+pub const SYNC_BYTES: u64 = 16 * 1024 * 1024;
+/// ...or after this long, whichever is first: what a power cut can cost.
+pub const SYNC_INTERVAL_US: u64 = 1_000_000;
+/// A full or failing disk is tried again after this long.
+pub const DISK_RETRY_US: u64 = 5_000_000;
+/// Soak: how long after activation the model is probed once more.
+pub const SOAK_US: u64 = 5_000_000;
+/// Records refused from one peer before it is let go.
+pub const REFUSALS_PER_PEER: u32 = 32;
+/// Releases remembered as failed, a channel.
+pub const FAILED_RELEASES: usize = 32;
+/// Channels followed by one node.
+pub const CHANNELS: usize = 16;

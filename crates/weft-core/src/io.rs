@@ -1,0 +1,284 @@
+//! What goes into the core and what comes out: the whole contract with a driver.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use weft_record::{ChunkMap, Hash, Name, Probe, RecordId};
+
+use crate::message::{ChunkRef, Message, Peer};
+
+/// Names one operation that a driver was asked to do; its outcome comes back
+/// under the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// What a driver hands in.
+#[derive(Clone, Debug)]
+pub enum Input<P> {
+    /// The owner or an admin asks for something.
+    Command(Command),
+    /// A connection to a peer stands (its key is proven by the transport).
+    PeerUp(Peer),
+    /// The last connection to a peer is gone.
+    PeerDown(Peer),
+    /// A message from a connected peer.
+    Message(Peer, Message<P>),
+    /// An announcement that came by gossip: one encoded Head envelope.
+    Gossip(Vec<u8>),
+    /// An operation is done.
+    Done(OpId, Outcome<P>),
+    /// The deadline has come, or the driver wants timers looked at.
+    Tick,
+}
+
+/// Requests of the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Admit these encoded envelopes, as if a peer had sent them, and announce new heads.
+    Import(Vec<Vec<u8>>),
+    /// Change the fetch cap (`None`: no cap).
+    CapFetch(Option<u64>),
+    /// The model in the active slot of this channel misbehaved while it answered
+    /// (non-finite logits, a file that no longer reads): probe it again now.
+    Suspect(Name),
+}
+
+/// What a driver must do next. Every variant with an [`OpId`] is answered by
+/// exactly one [`Input::Done`].
+#[derive(Clone, Debug)]
+pub enum Output<P> {
+    /// Send to a connected peer; dropped if it is gone.
+    Send(Peer, Message<P>),
+    /// Spread an announcement (one encoded Head envelope) by gossip.
+    Broadcast(Vec<u8>),
+    /// Close the connection to this peer; a stranger is not dialled or accepted again for a while.
+    Disconnect(Peer, DisconnectReason),
+    /// Do something with the disk.
+    Disk(OpId, Disk<P>),
+    /// Compute the BLAKE3 of these bytes: answer [`Outcome::Digest`].
+    Hash(OpId, P),
+    /// Run these prompts on a slot's model: answer [`Outcome::Probed`].
+    Probe(OpId, ProbeRequest),
+    /// Something worth showing or logging.
+    Event(Event),
+}
+
+/// Why a peer is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DisconnectReason {
+    /// It proved no record of this mesh's root chain.
+    Stranger,
+    /// It sent a chunk or blob whose digest is not the one asked for.
+    CorruptData,
+    /// It broke the protocol, or flooded.
+    Misbehaved,
+}
+
+/// Disk work; the store does it in the order given for one file or slot.
+#[derive(Clone, Debug)]
+pub enum Disk<P> {
+    /// Keep these admitted envelopes (encoded), durable before the answer [`Outcome::Saved`].
+    SaveRecords(Vec<Vec<u8>>),
+    /// Read a blob: answer [`Outcome::Blob`].
+    ReadBlob(Hash),
+    /// Keep a blob whose digest the core has compared: answer [`Outcome::Written`].
+    WriteBlob(Hash, P),
+    /// Open or create the file in its final layout, fill in what the store holds
+    /// elsewhere, hash every chunk that is present: answer [`Outcome::Opened`].
+    OpenFile {
+        /// The file's BLAKE3: also its name on disk.
+        file: Hash,
+        /// Length in bytes.
+        length: u64,
+        /// Its chunks.
+        map: Arc<ChunkMap>,
+    },
+    /// Write one verified chunk in place: answer [`Outcome::Written`].
+    WriteChunk {
+        /// Which chunk.
+        chunk: ChunkRef,
+        /// Its bytes.
+        payload: P,
+    },
+    /// Make all chunks of the file written so far durable, and their bits: answer
+    /// [`Outcome::Synced`].
+    SyncFile(Hash),
+    /// BLAKE3 of the whole file as it lies on disk: answer [`Outcome::Digest`].
+    HashFile(Hash),
+    /// Mark the file complete (the core compared its digest), durable: answer [`Outcome::Synced`].
+    CompleteFile(Hash),
+    /// Read one held chunk in order to serve it: answer [`Outcome::Chunk`].
+    ReadChunk(ChunkRef),
+    /// Build the staged slot of this channel from complete files: answer [`Outcome::Staged`].
+    Stage(SlotPlan),
+    /// Switch the staged slot to active, the active one to previous; atomic and
+    /// durable: answer [`Outcome::Switched`].
+    Activate(Name),
+    /// Drop the active slot and switch the previous one back (or to none), remembering
+    /// the release dropped as failed; atomic and durable: answer [`Outcome::Switched`].
+    GoBack(Name),
+    /// Drop the staged slot and remember its release as failed: answer [`Outcome::Switched`].
+    DropStaged(Name),
+}
+
+/// A slot to build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotPlan {
+    /// The channel whose slot it is.
+    pub channel: Name,
+    /// The head that asked for it.
+    pub head: RecordId,
+    /// The release.
+    pub release: RecordId,
+    /// Index of the variant in the release.
+    pub variant: u32,
+    /// Relative path in the slot and the complete file behind it.
+    pub files: Vec<(String, Hash)>,
+}
+
+/// The slots of a channel as the store holds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// Answers prompts.
+    pub active: Option<SlotPlan>,
+    /// What `GoBack` returns to.
+    pub previous: Option<SlotPlan>,
+    /// Complete, not yet proven.
+    pub staged: Option<SlotPlan>,
+    /// Releases that failed their probe here: not tried again under the same head.
+    pub failed: Vec<RecordId>,
+}
+
+/// Which slot to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotKind {
+    /// Before activation.
+    Staged,
+    /// After activation, and at every start.
+    Active,
+}
+
+/// Prompts to run greedily on a slot's model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeRequest {
+    /// Which slot.
+    pub slot: SlotKind,
+    /// Where its files are.
+    pub plan: SlotPlan,
+    /// The signed prompts.
+    pub probes: Vec<Probe>,
+}
+
+/// What a probe run measured; the core compares, the driver never judges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeMeasurement {
+    /// The greedy answer to each prompt, token ids.
+    pub answers: Vec<Vec<u32>>,
+    /// Decoding speed, thousandths of a token per second.
+    pub tokens_per_sec_milli: u64,
+    /// Peak memory of the loaded model.
+    pub peak_memory_bytes: u64,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug)]
+pub enum Outcome<P> {
+    /// Records are durable.
+    Saved,
+    /// The blob, if held.
+    Blob(Option<P>),
+    /// Written (not yet durable).
+    Written,
+    /// The chunks that are present and their digests as computed now.
+    Opened(Vec<FoundChunk>),
+    /// Durable.
+    Synced,
+    /// A computed digest.
+    Digest(Hash),
+    /// The chunk, if it could be read.
+    Chunk(Option<P>),
+    /// The staged slot stands.
+    Staged,
+    /// The switch is durable.
+    Switched,
+    /// The model ran.
+    Probed(ProbeMeasurement),
+    /// It did not work; nothing that was durable is lost.
+    Failed(Failure),
+}
+
+/// A chunk found on disk when a file was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundChunk {
+    /// Index in the chunk map.
+    pub index: u32,
+    /// Its digest, computed from the bytes as they lie in the file now.
+    pub digest: Hash,
+    /// Where it came from.
+    pub source: ChunkSource,
+}
+
+/// Where a chunk that needs no network came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChunkSource {
+    /// Lay in this very file from an earlier run.
+    Resumed,
+    /// Copied from another file in the store.
+    Reused,
+}
+
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure, as far as the core must tell them apart.
+    pub kind: FailureKind,
+    /// For people: what, where.
+    pub text: String,
+}
+
+/// Kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// No space left, or a quota reached: worth trying again later.
+    DiskFull,
+    /// The disk misbehaved.
+    Disk,
+    /// The model could not be loaded or run.
+    Model,
+}
+
+/// What happened, for people and dashboards. Never holds a prompt or an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A peer proved that it belongs to the mesh.
+    PeerJoined { peer: Peer },
+    /// A peer left.
+    PeerLeft { peer: Peer },
+    /// A connection was a stranger's.
+    StrangerDropped { peer: Peer },
+    /// A record was refused; `attack` names what it looks like.
+    RecordRefused { from: Option<Peer>, reason: String, attack: String },
+    /// A new head was accepted.
+    HeadAccepted { channel: Name, seq: u64, head: RecordId, release: RecordId },
+    /// Two valid heads contend for one place: nothing new is activated.
+    Forked { channel: Name },
+    /// No variant of the release fits this node.
+    NoVariant { channel: Name, release: RecordId, reason: String },
+    /// Fetching began or resumed.
+    FetchStarted { channel: Name, release: RecordId, bytes_total: u64, bytes_resumed: u64, bytes_reused: u64 },
+    /// A chunk was verified and stored.
+    ChunkStored { file: Hash, index: u32, length: u32, from: Peer },
+    /// A chunk's digest was not the signed one; it was thrown away.
+    ChunkCorrupt { file: Hash, index: u32, from: Peer },
+    /// Everything is here.
+    FetchCompleted { channel: Name, release: RecordId, bytes_fetched: u64 },
+    /// A probe ended.
+    Probed { channel: Name, release: RecordId, passed: bool, reason: String },
+    /// A release is now active.
+    Activated { channel: Name, release: RecordId, seq: u64 },
+    /// The active release failed and the previous one is active again.
+    WentBack { channel: Name, from: RecordId, to: Option<RecordId>, reason: String },
+    /// The disk refuses; fetching waits and tries again.
+    DiskTrouble { text: String, retry_in_us: u64 },
+}

@@ -1,0 +1,84 @@
+//! What nodes say to each other.
+//!
+//! `Control` messages are small and travel in order over one stream a
+//! direction; chunks and blobs travel over streams of their own, so that bulk
+//! never delays a head.
+
+use serde::{Deserialize, Serialize};
+use weft_record::{Hash, Have, MeshId, TrustDigest};
+
+/// The identity of a node: its Ed25519 public key (libp2p's peer id is the same key).
+pub type Peer = weft_keys::PublicKey;
+
+/// Chunk bytes as the core sees them: the daemon uses `bytes::Bytes`, the
+/// simulator a few bytes that stand for a chunk.
+pub trait Payload: Clone {
+    /// Length in bytes of what it stands for.
+    fn length(&self) -> u64;
+}
+
+/// Any message from or to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<P> {
+    /// Small, ordered.
+    Control(Control),
+    /// Ask for one chunk of a file.
+    Get(ChunkRef),
+    /// The bytes of one chunk.
+    Data(ChunkRef, P),
+    /// The peer does not hold that chunk, or will not serve it now.
+    Absent(ChunkRef),
+    /// Ask for a small blob (a chunk map) by its hash.
+    GetBlob(Hash),
+    /// A small blob, of at most [`crate::bounds::BLOB_BYTES`].
+    Blob(Hash, P),
+    /// The peer does not hold that blob.
+    NoBlob(Hash),
+}
+
+/// One chunk of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChunkRef {
+    /// BLAKE3 of the whole file, as its release names it.
+    pub file: Hash,
+    /// Index in the file's chunk map.
+    pub index: u32,
+}
+
+/// Control messages; the encoding is `weft_record::codec`'s, at most
+/// [`crate::bounds::CONTROL_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// First on every connection, both ways: which mesh, and the root chain
+    /// that proves it (empty while joining).
+    Hello {
+        /// The mesh that the sender belongs to or wants to join.
+        mesh_id: MeshId,
+        /// Encoded Root envelopes, genesis first.
+        roots: Vec<Vec<u8>>,
+    },
+    /// What the sender holds, in at most 100 bytes.
+    Digest(TrustDigest),
+    /// What the sender holds, in full: an answer of [`Control::Records`] is wanted.
+    Have(Have),
+    /// Encoded envelopes, in an order that admits cleanly.
+    Records(Vec<Vec<u8>>),
+    /// The sender wants this file: tell it which chunks you hold, now and as they come.
+    Want(Hash),
+    /// The sender no longer needs news of this file.
+    Unwant(Hash),
+    /// Which chunks of the file the sender holds, bit 0 of byte 0 first.
+    Bits {
+        /// The file.
+        file: Hash,
+        /// One bit a chunk.
+        bits: Vec<u8>,
+    },
+    /// Further chunks that the sender now holds.
+    Gained {
+        /// The file.
+        file: Hash,
+        /// Chunk indexes.
+        indexes: Vec<u32>,
+    },
+}
