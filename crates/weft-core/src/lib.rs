@@ -5,9 +5,13 @@
 //! random number, so the daemon and the simulator run the same code.
 
 pub mod bounds;
+mod config;
 mod io;
 mod message;
 
+pub use config::{
+    ChannelStatus, Config, Facts, FetchStatus, Phase, Restored, RestoredFile, Status,
+};
 pub use io::{
     ChunkSource, Command, Disk, DisconnectReason, Event, Failure, FailureKind, FoundChunk, Input,
     OpId, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,

@@ -1,0 +1,151 @@
+//! What a node is told at its creation, and what it tells about itself.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use weft_record::{ChunkMap, Hash, MeshId, Name, RecordId};
+
+use crate::{io::Slots, message::Peer};
+
+/// Fixed at creation.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node's key.
+    pub key: Peer,
+    /// The mesh it belongs to or joins.
+    pub mesh_id: MeshId,
+    /// Channels it follows, at most [`crate::bounds::CHANNELS`].
+    pub channels: Vec<Name>,
+    /// Quantizations it prefers, best first; then the order of the release.
+    pub variant_preference: Vec<Name>,
+    /// What this machine is, as the driver measured it.
+    pub facts: Facts,
+    /// Most bytes it fetches a second from peers (`None`: no cap).
+    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// Seeds every random choice of the core.
+    pub seed: u64,
+    /// Seconds since 1970 at `now_us == 0`.
+    pub wall_at_zero_s: u64,
+}
+
+/// Measured facts that a release's requirements are held against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `x86_64`, `aarch64`, …
+    pub architecture: String,
+    /// Memory of the machine.
+    pub ram_bytes: u64,
+    /// Free space for models.
+    pub disk_bytes: u64,
+    /// Instruction sets, such as `avx2`.
+    pub isa: Vec<String>,
+}
+
+/// What the store held when the node started.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Encoded envelopes, in the order they were saved.
+    pub records: Vec<Vec<u8>>,
+    /// Slots of each channel.
+    pub slots: Vec<(Name, Slots)>,
+    /// Files, complete or not.
+    pub files: Vec<RestoredFile>,
+}
+
+/// A file that the store knows.
+#[derive(Clone, Debug)]
+pub struct RestoredFile {
+    /// BLAKE3 of the whole.
+    pub file: Hash,
+    /// Length in bytes.
+    pub length: u64,
+    /// Its chunks.
+    pub map: Arc<ChunkMap>,
+    /// Whether the core once compared its digest and marked it complete.
+    pub complete: bool,
+}
+
+/// What a node tells about itself. No prompt, no answer, nothing of other nodes' counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the newest Root, if any is known.
+    pub root_version: Option<u64>,
+    /// Peers that proved they belong to the mesh.
+    pub members: Vec<Peer>,
+    /// Each followed channel.
+    pub channels: Vec<ChannelStatus>,
+    /// Fetch cap in force.
+    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// Records refused since the start.
+    pub records_refused: u64,
+    /// Chunks thrown away because their digest was wrong, since the start.
+    pub chunks_corrupt: u64,
+    /// Chunk bytes sent to peers since the start.
+    pub bytes_served: u64,
+}
+
+/// One followed channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub channel: Name,
+    /// Sequence number of the newest accepted head.
+    pub seq: Option<u64>,
+    /// The release that head names.
+    pub target: Option<RecordId>,
+    /// Active release.
+    pub active: Option<RecordId>,
+    /// Previous release, to which the node can go back.
+    pub previous: Option<RecordId>,
+    /// Where the target stands.
+    pub phase: Phase,
+    /// Progress of the fetch, if one was needed.
+    pub fetch: Option<FetchStatus>,
+    /// Why it waits, for people; empty when nothing is wrong.
+    pub reason: String,
+}
+
+/// Where a channel's target stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// No head known.
+    Idle,
+    /// Records, chunk maps or chunks are missing.
+    Fetching,
+    /// All bytes are here; the whole files are being hashed or the slot built.
+    Staging,
+    /// The signed prompts run.
+    Probing,
+    /// Active, the soak runs.
+    Soaking,
+    /// Active.
+    Active,
+    /// The target failed here, or does not fit; what was active still is.
+    Refused,
+    /// Two heads contend.
+    Forked,
+}
+
+/// Progress of one fetch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchStatus {
+    /// Bytes of all files of the variant.
+    pub bytes_total: u64,
+    /// Bytes verified and held.
+    pub bytes_held: u64,
+    /// Of these, found in partial files of an earlier run.
+    pub bytes_resumed: u64,
+    /// Of these, copied from other files of the store.
+    pub bytes_reused: u64,
+    /// Of these, fetched from peers since this node started.
+    pub bytes_fetched: u64,
+    /// Fetched although they were already held (late answers of two peers).
+    pub bytes_duplicate: u64,
+    /// Chunks in all.
+    pub chunks_total: u64,
+    /// Chunks verified and held.
+    pub chunks_held: u64,
+    /// Chunks that came from each peer since this node started.
+    pub chunks_by_peer: Vec<(Peer, u64)>,
+}
