@@ -1,1 +1,37 @@
-//! weft-model
+//! Model files: what is inside them, how they are made small, and how they are cut into chunks.
+//!
+//! Opens Hugging Face directories and GGUF files behind one [`ModelSource`], quantizes to GGUF,
+//! brings the tokenizer and the chat template, and cuts files along their tensors. Computes
+//! nothing with the weights: that is weft-infer's. Every file is taken for foreign: each length
+//! in it is held against the file before it is used.
+
+mod config;
+mod directory;
+mod dtype;
+mod error;
+mod gguf;
+mod map;
+mod quant;
+mod safetensors_file;
+mod source;
+mod template;
+mod tensor;
+mod tokenizer;
+mod vocabulary;
+
+pub use config::{Architecture, ConfigError, ModelConfig, RopeScaling};
+pub use dtype::DType;
+pub use error::{OpenError, TensorError};
+pub use gguf::GgufError;
+pub use quant::{
+    BLOCK, Q4_0_BLOCK_BYTES, Q8_0_BLOCK_BYTES, dequantize_q4_0, dequantize_q8_0, quantize_q4_0,
+    quantize_q8_0,
+};
+pub use safetensors_file::SafetensorsError;
+pub use source::ModelSource;
+pub use template::{
+    ChatTemplate, MAX_MESSAGES_BYTES, MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES, Message, TEMPLATE_FUEL,
+    TemplateError,
+};
+pub use tensor::TensorView;
+pub use tokenizer::{MAX_TEXT_BYTES, MAX_TOKENS, TokenStream, Tokenizer, TokenizerError};
