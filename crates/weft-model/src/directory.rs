@@ -195,6 +195,18 @@ pub(crate) fn token_text(json: Option<&Value>, key: &str) -> Option<String> {
     }
 }
 
+/// The number of a token by its spelling, from the text of a tokenizer.json.
+pub(crate) fn token_number(tokenizer: &Value, token: &str) -> Option<u32> {
+    let added = tokenizer.get("added_tokens").and_then(Value::as_array);
+    let id = added
+        .into_iter()
+        .flatten()
+        .find(|entry| entry.get("content").and_then(Value::as_str) == Some(token))
+        .and_then(|entry| entry.get("id"))
+        .or_else(|| tokenizer.get("model")?.get("vocab")?.get(token))?;
+    u32::try_from(id.as_u64()?).ok()
+}
+
 struct Rope {
     theta: f64,
     scaling: Option<RopeScaling>,

@@ -1,5 +1,9 @@
 use std::fmt;
 
+use half::{bf16, f16};
+
+use crate::quant;
+
 /// How the numbers of one tensor are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum DType {
@@ -20,7 +24,7 @@ impl DType {
     pub const fn block_elements(self) -> usize {
         match self {
             DType::F32 | DType::F16 | DType::BF16 => 1,
-            DType::Q8_0 | DType::Q4_0 => crate::quant::BLOCK,
+            DType::Q8_0 | DType::Q4_0 => quant::BLOCK,
         }
     }
 
@@ -29,8 +33,8 @@ impl DType {
         match self {
             DType::F32 => 4,
             DType::F16 | DType::BF16 => 2,
-            DType::Q8_0 => crate::quant::Q8_0_BLOCK_BYTES,
-            DType::Q4_0 => crate::quant::Q4_0_BLOCK_BYTES,
+            DType::Q8_0 => quant::Q8_0_BLOCK_BYTES,
+            DType::Q4_0 => quant::Q4_0_BLOCK_BYTES,
         }
     }
 
@@ -41,6 +45,32 @@ impl DType {
             return None;
         }
         (elements / self.block_elements()).checked_mul(self.block_bytes())
+    }
+
+    /// The numbers of whole blocks as 32-bit floats.
+    pub fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            DType::F32 => bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect(),
+            DType::F16 => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&bytes| f16::from_le_bytes(bytes).to_f32())
+                .collect(),
+            DType::BF16 => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&bytes| bf16::from_le_bytes(bytes).to_f32())
+                .collect(),
+            DType::Q8_0 => quant::dequantize_q8_0(bytes),
+            DType::Q4_0 => quant::dequantize_q4_0(bytes),
+        }
     }
 }
 

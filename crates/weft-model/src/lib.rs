@@ -5,13 +5,18 @@
 //! nothing with the weights: that is weft-infer's. Every file is taken for foreign: each length
 //! in it is held against the file before it is used.
 
+mod chunk;
 mod config;
 mod directory;
 mod dtype;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod gguf;
+mod inspect;
 mod map;
 mod quant;
+mod quantize;
 mod safetensors_file;
 mod source;
 mod template;
@@ -19,14 +24,21 @@ mod tensor;
 mod tokenizer;
 mod vocabulary;
 
+pub use chunk::{
+    ChunkEntry, ChunkError, ChunkMap, MAX_CHUNK_BYTES, MIN_OWN_CHUNK_BYTES, chunk_map,
+};
 pub use config::{Architecture, ConfigError, ModelConfig, RopeScaling};
 pub use dtype::DType;
 pub use error::{OpenError, TensorError};
 pub use gguf::GgufError;
+pub use inspect::{
+    FormatShare, InspectError, InspectedFile, InspectedTensor, Inspection, TokenizerState, inspect,
+};
 pub use quant::{
     BLOCK, Q4_0_BLOCK_BYTES, Q8_0_BLOCK_BYTES, dequantize_q4_0, dequantize_q8_0, quantize_q4_0,
     quantize_q8_0,
 };
+pub use quantize::{Quantization, QuantizeError, QuantizeSummary, UnknownQuantization, quantize};
 pub use safetensors_file::SafetensorsError;
 pub use source::ModelSource;
 pub use template::{

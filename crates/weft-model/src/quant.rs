@@ -77,3 +77,78 @@ pub fn dequantize_q4_0(bytes: &[u8]) -> Vec<f32> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// −127 … 123 in steps of 254/31 would need rounding; whole numbers show the layout.
+    #[test]
+    fn q8_0_block_by_hand() {
+        let mut values = [0.0_f32; BLOCK];
+        values[0] = 127.0;
+        values[1] = -127.0;
+        values[2] = 2.5; // halves go away from zero
+        values[3] = -2.5;
+        values[31] = 1.0;
+        let bytes = quantize_q8_0(&values);
+        let mut expected = vec![0x00, 0x3c]; // 1.0 as f16
+        expected.extend([127, 0x81, 3, 0xfd]);
+        expected.extend([0; 27]);
+        expected.push(1);
+        assert_eq!(bytes, expected);
+        let back = dequantize_q8_0(&bytes);
+        assert_eq!(back[..4], [127.0, -127.0, 3.0, -3.0]);
+    }
+
+    #[test]
+    fn q4_0_block_by_hand() {
+        let mut values = [0.0_f32; BLOCK];
+        values[0] = -8.0; // the extreme: scale = −8 / −8 = 1
+        values[1] = 7.0;
+        values[2] = 8.0; // as large, but later, and clipped to 15 − 8
+        values[16] = 1.4;
+        values[17] = -1.6;
+        let bytes = quantize_q4_0(&values);
+        let mut expected = vec![0x00, 0x3c];
+        expected.extend([0x90, 0x6f, 0x8f]); // high nibble: 1 + 8, −2 + 8, 0 + 8
+        expected.extend([0x88; 13]);
+        assert_eq!(bytes, expected);
+        let back = dequantize_q4_0(&bytes);
+        assert_eq!(back[..3], [-8.0, 7.0, 7.0]);
+        assert_eq!(back[16..18], [1.0, -2.0]);
+    }
+
+    #[test]
+    fn q4_0_takes_the_sign_of_the_extreme() {
+        let mut values = [0.0_f32; BLOCK];
+        values[5] = 4.0;
+        let bytes = quantize_q4_0(&values);
+        assert_eq!(bytes[..2], [0x00, 0xb8]); // −0.5 as f16
+        assert_eq!(bytes[2 + 5], 0x80); // the extreme is nibble 0
+        assert_eq!(dequantize_q4_0(&bytes)[5].to_bits(), 4.0_f32.to_bits());
+    }
+
+    #[test]
+    fn zeros_stay_zeros() {
+        let zeros = [0.0_f32; 2 * BLOCK];
+        assert_eq!(dequantize_q8_0(&quantize_q8_0(&zeros)), zeros);
+        assert_eq!(dequantize_q4_0(&quantize_q4_0(&zeros)), zeros);
+    }
+
+    #[test]
+    fn errors_stay_within_half_a_step() {
+        let values = crate::fixture::numbers(7, 64 * BLOCK);
+        let worst = |back: Vec<f32>| {
+            values
+                .iter()
+                .zip(back)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0_f32, f32::max)
+        };
+        // Half a step of the largest block, 0.5 / 127 and 0.5 / 8, and the scale's rounding; Q4_0
+        // clips one step at the end opposite of the extreme.
+        assert!(worst(dequantize_q8_0(&quantize_q8_0(&values))) < 0.5 / 127.0 * 0.6);
+        assert!(worst(dequantize_q4_0(&quantize_q4_0(&values))) < 0.5 / 8.0 * 1.1);
+    }
+}

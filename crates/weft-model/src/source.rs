@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::config::{Architecture, ModelConfig};
 use crate::directory;
 use crate::dtype::DType;
@@ -209,18 +211,18 @@ fn open_directory(path: &Path) -> Result<ModelSource, OpenError> {
     let names = check_tensors(path, &config, &places)?;
 
     let generation = directory::read_json(path, directory::GENERATION_CONFIG)?;
-    let tokens = |key: &str| {
-        let ids = directory::token_ids(generation.as_ref(), key);
-        if ids.is_empty() {
-            directory::token_ids(Some(&json), key)
-        } else {
-            ids
-        }
-    };
+    let mut eos_tokens = special_tokens(&json, generation.as_ref(), "eos_token_id");
+    let mut bos_tokens = special_tokens(&json, generation.as_ref(), "bos_token_id");
+    if eos_tokens.is_empty() {
+        eos_tokens.extend(spelled_token(path, "eos_token")?);
+    }
+    if bos_tokens.is_empty() {
+        bos_tokens.extend(spelled_token(path, "bos_token")?);
+    }
     let inner = Inner {
         path: path.to_owned(),
-        eos_tokens: distinct(tokens("eos_token_id")),
-        bos_token: tokens("bos_token_id").first().copied(),
+        eos_tokens: distinct(eos_tokens),
+        bos_token: bos_tokens.first().copied(),
         config,
         files,
         file_paths,
@@ -229,6 +231,26 @@ fn open_directory(path: &Path) -> Result<ModelSource, OpenError> {
         places,
     };
     Ok(ModelSource(Arc::new(inner)))
+}
+
+/// generation_config.json has the last word: it lists every end of a chat model's turn.
+fn special_tokens(json: &Value, generation: Option<&Value>, key: &str) -> Vec<u32> {
+    let ids = directory::token_ids(generation, key);
+    if ids.is_empty() {
+        directory::token_ids(Some(json), key)
+    } else {
+        ids
+    }
+}
+
+/// A token that only tokenizer_config.json names, by its spelling.
+fn spelled_token(path: &Path, key: &str) -> Result<Option<u32>, OpenError> {
+    let config = directory::read_json(path, directory::TOKENIZER_CONFIG)?;
+    let Some(spelling) = directory::token_text(config.as_ref(), key) else {
+        return Ok(None);
+    };
+    let tokenizer = directory::read_json(path, directory::TOKENIZER)?;
+    Ok(tokenizer.and_then(|tokenizer| directory::token_number(&tokenizer, &spelling)))
 }
 
 fn open_gguf(path: &Path) -> Result<ModelSource, OpenError> {

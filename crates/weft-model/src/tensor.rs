@@ -1,9 +1,6 @@
 use std::borrow::Cow;
 
-use half::{bf16, f16};
-
 use crate::dtype::DType;
-use crate::quant;
 
 /// One tensor as it lies in the file, under its Hugging Face name and in Hugging Face's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,31 +19,7 @@ pub struct TensorView<'a> {
 impl TensorView<'_> {
     /// All numbers as 32-bit floats, row after row.
     pub fn to_f32(&self) -> Vec<f32> {
-        match self.dtype {
-            DType::F32 => self
-                .bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|&bytes| f32::from_le_bytes(bytes))
-                .collect(),
-            DType::F16 => self
-                .bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|&bytes| f16::from_le_bytes(bytes).to_f32())
-                .collect(),
-            DType::BF16 => self
-                .bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|&bytes| bf16::from_le_bytes(bytes).to_f32())
-                .collect(),
-            DType::Q8_0 => quant::dequantize_q8_0(&self.bytes),
-            DType::Q4_0 => quant::dequantize_q4_0(&self.bytes),
-        }
+        self.dtype.to_f32(&self.bytes)
     }
 
     /// How many numbers there are.

@@ -151,6 +151,16 @@ impl Tokenizer {
         }
     }
 
+    /// Whether encoding with specials puts `token` before the text.
+    pub(crate) fn adds_first(&self, token: Option<u32>) -> Result<bool, TokenizerError> {
+        let Some(token) = token else {
+            return Ok(false);
+        };
+        let plain = self.encode("a", false)?;
+        let special = self.encode("a", true)?;
+        Ok(special.first() == Some(&token) && plain.first() != Some(&token))
+    }
+
     pub(crate) fn from_directory(directory: &Path) -> Result<Tokenizer, TokenizerError> {
         match directory::read_text(directory, directory::TOKENIZER)? {
             Some(json) => Tokenizer::from_json(json.as_bytes()),

@@ -30,10 +30,19 @@ const MAX_ALIGNMENT: u64 = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct Header {
     /// Keys in the file's order.
-    pub(crate) keys: Vec<(String, Value)>,
+    pub(crate) keys: Vec<KeyEntry>,
     /// Tensors in the file's order.
     pub(crate) tensors: Vec<TensorEntry>,
     index: BTreeMap<String, usize>,
+}
+
+/// One key of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeyEntry {
+    pub(crate) key: String,
+    pub(crate) value: Value,
+    /// Type and value in the file.
+    pub(crate) range: Range<usize>,
 }
 
 /// One tensor of the file.
@@ -65,17 +74,17 @@ impl Header {
         let tensor_count = reader.count("tensors", MAX_TENSORS, MIN_TENSOR_BYTES)?;
         let key_count = reader.count("keys", MAX_KEYS, MIN_KEY_BYTES)?;
 
-        let mut keys: Vec<(String, Value)> = Vec::new();
+        let mut keys: Vec<KeyEntry> = Vec::new();
         let mut index = BTreeMap::new();
         for _ in 0..key_count {
-            let (key, value) = reader.key()?;
-            if index.insert(key.clone(), keys.len()).is_some() {
+            let entry = reader.key()?;
+            if index.insert(entry.key.clone(), keys.len()).is_some() {
                 return Err(GgufError::Duplicate {
                     what: "the key",
-                    name: key,
+                    name: entry.key,
                 });
             }
-            keys.push((key, value));
+            keys.push(entry);
         }
         let mut header = Header {
             keys,
@@ -92,7 +101,7 @@ impl Header {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        self.index.get(key).map(|&at| &self.keys[at].1)
+        self.index.get(key).map(|&at| &self.keys[at].value)
     }
 
     /// A whole number; any integer type will do.
@@ -338,8 +347,9 @@ impl<'a> Reader<'a> {
         Ok((offset..self.at, text))
     }
 
-    fn key(&mut self) -> Result<(String, Value), GgufError> {
+    fn key(&mut self) -> Result<KeyEntry, GgufError> {
         let (_, key) = self.string("bytes of a key", MAX_KEY_BYTES)?;
+        let start = self.at;
         let value_type = self.u32("a value's type")?;
         let value = match value_type {
             TYPE_STRING => Value::String(self.string("bytes of a string", MAX_STRING_BYTES)?.0),
@@ -349,7 +359,11 @@ impl<'a> Reader<'a> {
                 scalar.read(self.take("a value", scalar.bytes() as u64)?)
             }
         };
-        Ok((key.to_owned(), value))
+        Ok(KeyEntry {
+            key: key.to_owned(),
+            value,
+            range: start..self.at,
+        })
     }
 
     fn values(&mut self, key: &str) -> Result<Value, GgufError> {

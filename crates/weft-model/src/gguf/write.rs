@@ -53,29 +53,28 @@ impl<W: Write> Writer<W> {
             offset = (offset + tensor.bytes).next_multiple_of(ALIGNMENT);
         }
         let mut writer = Writer { out, written: 0 };
-        writer.put(&header)?;
+        writer.piece(&header)?;
+        writer.end_tensor()?;
         Ok(writer)
     }
 
-    /// Writes the next tensor's bytes.
-    pub(crate) fn tensor(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.put(bytes)
+    /// Writes the next piece of the tensor whose turn it is.
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the tensor: the next one begins on the alignment.
+    pub(crate) fn end_tensor(&mut self) -> io::Result<()> {
+        let padding = (self.written.next_multiple_of(ALIGNMENT) - self.written) as usize;
+        self.piece(&[0; ALIGNMENT as usize][..padding])
     }
 
     /// How many bytes stand in the file, and what they were written to.
     pub(crate) fn finish(mut self) -> io::Result<(u64, W)> {
         self.out.flush()?;
         Ok((self.written, self.out))
-    }
-
-    /// Bytes and the padding behind them.
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.written += bytes.len() as u64;
-        let padding = (self.written.next_multiple_of(ALIGNMENT) - self.written) as usize;
-        self.out.write_all(&[0; ALIGNMENT as usize][..padding])?;
-        self.written += padding as u64;
-        Ok(())
     }
 }
 
