@@ -1,1 +1,38 @@
-//! weft-node
+//! The node: one loop that drives `weft-core` with the store, the network, the
+//! engine and a clock, and the HTTP API on loopback.
+//!
+//! Nothing is decided here: what a node does next, and whether a record, a chunk
+//! or a model is good, is the core's to say. This crate measures, moves bytes and
+//! talks to the owner.
+
+mod answer;
+mod api_file;
+mod bundle;
+pub mod client;
+mod clock;
+mod control;
+mod disk;
+mod facts;
+mod hex;
+mod home;
+mod http;
+mod inference;
+mod journal;
+mod lanes;
+mod logging;
+mod meter;
+mod model;
+mod network;
+pub mod report;
+mod run;
+mod settings;
+mod shell;
+mod units;
+
+pub use api_file::ApiFile;
+pub use bundle::{ExportError, ImportError};
+pub use home::{Home, HomeError};
+pub use logging::start_logging;
+pub use run::{OnReady, Options, Ready, RunError, export_offline, import_offline, run};
+pub use settings::{Settings, SettingsError};
+pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};

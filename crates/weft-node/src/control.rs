@@ -1,0 +1,121 @@
+//! How the API asks the loop: one bounded queue, one answer each.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use weft_record::Name;
+
+use crate::{
+    bundle::{self, ExportError, ImportError, OpenBundle},
+    report::{EventsReport, ImportReport, PeersReport, RecordsReport, StatusReport},
+};
+
+/// Requests that wait for the loop; it answers each in well under a millisecond.
+pub(crate) const REQUESTS: usize = 64;
+
+/// What the loop is asked.
+pub(crate) enum Request {
+    Status(oneshot::Sender<StatusReport>),
+    Peers(oneshot::Sender<PeersReport>),
+    Records(oneshot::Sender<RecordsReport>),
+    Events {
+        after: u64,
+        reply: oneshot::Sender<EventsReport>,
+    },
+    Cap {
+        bytes_per_sec: Option<u64>,
+        reply: oneshot::Sender<()>,
+    },
+    Import {
+        bundle: OpenBundle,
+        reply: bundle::Reply,
+    },
+    Export {
+        channel: Name,
+        reply: oneshot::Sender<Result<ExportStream, ExportError>>,
+    },
+    /// The active model of this channel gave non-finite logits, or cannot be read.
+    Suspect(Name),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A bundle as it is written.
+pub(crate) type ExportStream = mpsc::Receiver<Result<Bytes, std::io::Error>>;
+
+/// The asking end.
+#[derive(Clone)]
+pub(crate) struct Control(mpsc::Sender<Request>);
+
+/// The loop has ended, or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node is stopping")]
+pub(crate) struct Stopping;
+
+impl Control {
+    /// A pair of ends.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(REQUESTS);
+        (Self(sender), receiver)
+    }
+
+    pub(crate) async fn status(&self) -> Result<StatusReport, Stopping> {
+        self.ask(Request::Status).await
+    }
+
+    pub(crate) async fn peers(&self) -> Result<PeersReport, Stopping> {
+        self.ask(Request::Peers).await
+    }
+
+    pub(crate) async fn records(&self) -> Result<RecordsReport, Stopping> {
+        self.ask(Request::Records).await
+    }
+
+    pub(crate) async fn events(&self, after: u64) -> Result<EventsReport, Stopping> {
+        self.ask(|reply| Request::Events { after, reply }).await
+    }
+
+    pub(crate) async fn cap(&self, bytes_per_sec: Option<u64>) -> Result<(), Stopping> {
+        self.ask(|reply| Request::Cap {
+            bytes_per_sec,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn import(
+        &self,
+        path: PathBuf,
+    ) -> Result<Result<ImportReport, ImportError>, Stopping> {
+        let opened = tokio::task::spawn_blocking(move || OpenBundle::open(&path));
+        match opened.await.map_err(|_| Stopping)? {
+            Ok(bundle) => self.ask(|reply| Request::Import { bundle, reply }).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    pub(crate) async fn export(
+        &self,
+        channel: Name,
+    ) -> Result<Result<ExportStream, ExportError>, Stopping> {
+        self.ask(|reply| Request::Export { channel, reply }).await
+    }
+
+    pub(crate) async fn stop(&self) -> Result<(), Stopping> {
+        self.ask(Request::Stop).await
+    }
+
+    /// From an engine's thread; lost only when the node stops anyway.
+    pub(crate) fn suspect_blocking(&self, channel: Name) {
+        let _ = self.0.blocking_send(Request::Suspect(channel));
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(request(reply)).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+}

@@ -1,0 +1,297 @@
+//! Models that answer: one thread for each channel's active slot, one for probes.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tokio::sync::mpsc;
+use weft_core::{Failure, FailureKind, OpId, Outcome, ProbeRequest};
+use weft_record::{Name, RecordId};
+use weft_store::Store;
+
+use crate::{
+    answer::{Answer, Answerer, AskError, ModelEntry, PIECES, Piece, Question},
+    control::Control,
+    disk::Done,
+    lanes::Lanes,
+    model::{Model, Stopped},
+};
+
+/// Questions that wait for one model; one more is turned away at once, because
+/// its asker would rather know than wait for minutes.
+const QUESTIONS: usize = 16;
+/// Times that a slot which passed its probe is loaded again after it failed to
+/// load or to answer.
+const RELOADS: u32 = 3;
+
+/// The models that take questions now.
+pub(crate) struct Inference {
+    running: RwLock<BTreeMap<Name, Running>>,
+    control: Control,
+}
+
+/// One channel's thread. Dropping it closes the queue: the thread answers what
+/// it has taken, from files that stay mapped, and ends.
+struct Running {
+    entry: ModelEntry,
+    questions: mpsc::Sender<Job>,
+    state: Arc<State>,
+    loads: u32,
+}
+
+struct Job {
+    question: Question,
+    pieces: mpsc::Sender<Piece>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: AtomicBool,
+    failure: RwLock<Option<String>>,
+}
+
+impl State {
+    fn failure(&self) -> Option<String> {
+        self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fail(&self, reason: String) {
+        self.loaded.store(false, Ordering::Release);
+        *self.failure.write().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+}
+
+impl Inference {
+    pub(crate) fn new(control: Control) -> Arc<Self> {
+        Arc::new(Self {
+            running: RwLock::default(),
+            control,
+        })
+    }
+
+    /// Has this release answer for its channel. Nothing changes if it does already.
+    pub(crate) fn serve(&self, entry: ModelEntry, slot: PathBuf) {
+        let mut running = self.write();
+        let mut loads = 1;
+        if let Some(current) = running.get(&entry.channel)
+            && current.entry.release == entry.release
+        {
+            if current.state.failure().is_none() || current.loads > RELOADS {
+                return;
+            }
+            loads = current.loads + 1;
+        }
+        let (questions, jobs) = mpsc::channel(QUESTIONS);
+        let state = Arc::new(State::default());
+        let worker = Worker {
+            channel: entry.channel.clone(),
+            release: entry.release,
+            slot,
+            state: state.clone(),
+            control: self.control.clone(),
+        };
+        let spawned = thread::Builder::new()
+            .name("weft-answer".to_owned())
+            .spawn(move || worker.run(jobs));
+        if let Err(error) = spawned {
+            state.fail(format!("no thread for the model: {error}"));
+        }
+        let channel = entry.channel.clone();
+        running.insert(
+            channel,
+            Running {
+                entry,
+                questions,
+                state,
+                loads,
+            },
+        );
+    }
+
+    /// Takes no further questions for this channel.
+    pub(crate) fn retire(&self, channel: &Name) {
+        self.write().remove(channel);
+    }
+
+    /// Takes no further questions at all.
+    pub(crate) fn retire_all(&self) {
+        self.write().clear();
+    }
+
+    /// Whether the channel answers, and if not, why.
+    pub(crate) fn state(&self, channel: &Name) -> (bool, String) {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        match running.get(channel) {
+            None => (false, String::new()),
+            Some(running) => match running.state.failure() {
+                Some(reason) => (false, reason),
+                None if running.state.loaded.load(Ordering::Acquire) => (true, String::new()),
+                None => (false, "the model is being loaded".to_owned()),
+            },
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Name, Running>> {
+        self.running.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answerer for Inference {
+    fn models(&self) -> Vec<ModelEntry> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let mut models: Vec<ModelEntry> = Vec::new();
+        for running in running.values() {
+            // One name, one model: the first channel has it, the others answer to
+            // `name@channel`.
+            let mut entry = running.entry.clone();
+            if models.iter().any(|model| model.model == entry.model) {
+                entry.model = format!("{}@{}", entry.model, entry.channel);
+            }
+            models.push(entry);
+        }
+        models
+    }
+
+    fn ask(&self, question: Question) -> Result<Answer, AskError> {
+        let named = self
+            .models()
+            .into_iter()
+            .find(|entry| {
+                question.model == entry.model
+                    || question.model.split_once('@').is_some_and(|(model, channel)| {
+                        channel == entry.channel.as_str()
+                            && entry.model.split('@').next() == Some(model)
+                    })
+            })
+            .ok_or_else(|| AskError::NotFound(question.model.clone()))?;
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = running.get(&named.channel) else {
+            return Err(AskError::NotFound(question.model));
+        };
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let job = Job {
+            question,
+            pieces: sender,
+        };
+        match current.questions.try_send(job) {
+            Ok(()) => Ok(Answer {
+                model: named.model,
+                pieces,
+            }),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(AskError::Busy(QUESTIONS)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(AskError::NotFound(named.model)),
+        }
+    }
+}
+
+/// The thread of one active slot.
+struct Worker {
+    channel: Name,
+    release: RecordId,
+    slot: PathBuf,
+    state: Arc<State>,
+    control: Control,
+}
+
+impl Worker {
+    fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut model = match Model::load(&self.slot) {
+            Ok(model) => model,
+            Err(reason) => {
+                self.fail(reason);
+                return;
+            }
+        };
+        self.state.loaded.store(true, Ordering::Release);
+        tracing::info!(channel = %self.channel, release = %self.release, "the model answers");
+        while let Some(job) = jobs.blocking_recv() {
+            // Nobody waits for it any more.
+            if job.pieces.is_closed() {
+                continue;
+            }
+            if let Err(reason) = answer(&mut model, job) {
+                self.fail(reason);
+                return;
+            }
+        }
+        tracing::debug!(channel = %self.channel, release = %self.release, "the model is let go");
+    }
+
+    /// The slot is not as good as its probe said: the core looks again.
+    fn fail(&self, reason: String) {
+        tracing::warn!(channel = %self.channel, reason, "the active model failed");
+        self.state.fail(reason);
+        self.control.suspect_blocking(self.channel.clone());
+    }
+}
+
+/// Answers one question; an error means that the model is not to be trusted.
+fn answer(model: &mut Model, job: Job) -> Result<(), String> {
+    let Job { question, pieces } = job;
+    let tokens = match model.read(&question.prompt) {
+        Ok(tokens) => tokens,
+        Err(refusal) => {
+            let _ = pieces.blocking_send(Piece::Refused(refusal));
+            return Ok(());
+        }
+    };
+    let _ = pieces.blocking_send(Piece::Started);
+    let told = model.generate(&tokens, &question, &mut |text| {
+        pieces.blocking_send(Piece::Text(text)).is_ok()
+    }, &|| pieces.is_closed());
+    match told {
+        Ok((usage, finish)) => {
+            let _ = pieces.blocking_send(Piece::Done(usage, finish));
+            Ok(())
+        }
+        Err(Stopped::HungUp) => Ok(()),
+        Err(Stopped::Failed(reason)) => {
+            let _ = pieces.blocking_send(Piece::Failed(reason));
+            Ok(())
+        }
+        Err(Stopped::Suspect(reason)) => {
+            let _ = pieces.blocking_send(Piece::Failed(reason.clone()));
+            Err(reason)
+        }
+    }
+}
+
+/// Runs the signed prompts on slots, one at a time.
+pub(crate) struct Prober {
+    lanes: Lanes<(OpId, ProbeRequest)>,
+}
+
+impl Prober {
+    pub(crate) fn start(store: Arc<Store>, done: mpsc::Sender<Done>) -> io::Result<Self> {
+        let run = move |(operation, request): (OpId, ProbeRequest)| {
+            let slot = store.slot_dir(&request.plan);
+            let measured = Model::load(&slot).and_then(|mut model| model.probe(&request.probes));
+            let outcome = match measured {
+                Ok(measurement) => Outcome::Probed(measurement),
+                Err(text) => Outcome::Failed(Failure {
+                    kind: FailureKind::Model,
+                    text,
+                }),
+            };
+            let _ = done.blocking_send((operation, outcome));
+        };
+        Ok(Self {
+            lanes: Lanes::start("weft-probe", 1, run)?,
+        })
+    }
+
+    pub(crate) fn probe(&mut self, operation: OpId, request: ProbeRequest) {
+        self.lanes.submit(0, (operation, request));
+    }
+
+    pub(crate) fn finish(self) {
+        self.lanes.finish();
+    }
+}

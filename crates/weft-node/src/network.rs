@@ -1,0 +1,104 @@
+//! `weft-net` as the loop sees it.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use weft_core::{DisconnectReason, Input, Message, Peer};
+use weft_net::{Net, NetConfig, NetEvent, NetHandle};
+
+use crate::{home::Home, run::RunError};
+
+/// The running network of one node.
+pub(crate) struct Network {
+    handle: NetHandle,
+    events: mpsc::Receiver<NetEvent>,
+}
+
+impl Network {
+    pub(crate) async fn start(home: &Home) -> Result<Self, RunError> {
+        let settings = home.settings();
+        let mut config = NetConfig::new(home.secret().clone(), settings.mesh_id);
+        config.listen = addresses("network.listen", &settings.listen)?;
+        config.bootstrap = addresses("network.bootstrap", &settings.bootstrap)?;
+        config.mdns = settings.mdns;
+        let (handle, events) = Net::start(config).await.map_err(RunError::Network)?;
+        Ok(Self { handle, events })
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<NetEvent> {
+        self.events.recv().await
+    }
+
+    /// What an event means to the core, if anything.
+    pub(crate) fn input(&mut self, event: NetEvent) -> Option<Input<Bytes>> {
+        match event {
+            NetEvent::PeerUp { peer, address, outbound } => {
+                tracing::debug!(%peer, %address, outbound, "connected");
+                Some(Input::PeerUp(peer))
+            }
+            NetEvent::PeerDown { peer, reason } => {
+                tracing::debug!(%peer, reason, "disconnected");
+                Some(Input::PeerDown(peer))
+            }
+            NetEvent::Message(peer, message) => Some(Input::Message(peer, message)),
+            NetEvent::Gossip(announcement) => Some(Input::Gossip(announcement)),
+            NetEvent::Listening(address) => {
+                tracing::info!(%address, "listening");
+                None
+            }
+            NetEvent::DialFailed { address, reason } => {
+                tracing::debug!(%address, reason, "a dial failed");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn send(&self, peer: &Peer, message: Message<Bytes>) {
+        // Nothing to do about it here: the network tells PeerDown where a message
+        // that mattered was lost, and the core asks again.
+        if let Err(error) = self.handle.send(peer, message) {
+            tracing::debug!(%peer, %error, "a message was not taken");
+        }
+    }
+
+    pub(crate) fn broadcast(&self, announcement: Vec<u8>) {
+        if let Err(error) = self.handle.broadcast(announcement) {
+            tracing::debug!(%error, "an announcement was not taken");
+        }
+    }
+
+    pub(crate) fn disconnect(&self, peer: &Peer, reason: DisconnectReason) {
+        self.handle.disconnect(peer, reason);
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        self.handle.peers()
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<String> {
+        self.handle.listeners().iter().map(ToString::to_string).collect()
+    }
+
+    pub(crate) async fn shutdown(self) {
+        self.handle.shutdown().await;
+    }
+}
+
+fn addresses<A: std::str::FromStr>(
+    key: &'static str,
+    texts: &[String],
+) -> Result<Vec<A>, RunError>
+where
+    A::Err: std::fmt::Display,
+{
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|error: A::Err| RunError::Address {
+                key,
+                text: text.clone(),
+                reason: error.to_string(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,211 @@
+//! What the admin API says: the same types on the server's and the client's side.
+
+use serde::{Deserialize, Serialize};
+use weft_core::{Event, Peer, Status};
+use weft_record::{MeshId, Name, RecordId};
+
+/// Version of these shapes; grows when one changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// `GET /weft/v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// weft's version.
+    pub version: String,
+    /// The node's process.
+    pub pid: u32,
+    /// Time since its start.
+    pub uptime_ms: u64,
+    /// The mesh.
+    pub mesh_id: MeshId,
+    /// The node's key.
+    pub key: Peer,
+    /// The same key as libp2p writes it.
+    pub peer_id: String,
+    /// Addresses at which others reach it, each with `/p2p/…`.
+    pub listen: Vec<String>,
+    /// Bytes fetched a second, over the last few seconds.
+    pub fetch_bytes_per_sec: u64,
+    /// Which model each channel runs.
+    pub models: Vec<ModelReport>,
+    /// What the core tells.
+    pub node: Status,
+}
+
+/// The models of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// The channel.
+    pub channel: Name,
+    /// The release that is active.
+    pub active: Option<ReleaseReport>,
+    /// The release that the newest head names.
+    pub target: Option<ReleaseReport>,
+    /// Whether the active model is loaded and takes prompts.
+    pub answering: bool,
+    /// Why it is not, for people; empty when it is or nothing is active.
+    pub reason: String,
+}
+
+/// A release by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseReport {
+    /// Its record.
+    pub release: RecordId,
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// `GET /weft/v1/peers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeersReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Those connected now.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One connected peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Its key.
+    pub key: Peer,
+    /// Whether it has proved that it belongs to the mesh.
+    pub member: bool,
+    /// Chunks that came from it in the fetches shown by the status.
+    pub chunks: u64,
+}
+
+/// `GET /weft/v1/events?after=N`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsReport {
+    /// Events between `after` and the first one here that are no longer kept.
+    pub lost: u64,
+    /// Oldest first.
+    pub events: Vec<EventEntry>,
+}
+
+/// One numbered event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventEntry {
+    /// Counts from 1 at the node's start.
+    pub seq: u64,
+    /// Time since the node's start.
+    pub uptime_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// `GET /weft/v1/records`: every admitted envelope, in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Encoded envelopes, in an order that admits cleanly.
+    pub records: Vec<String>,
+}
+
+/// `POST /weft/v1/import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRequest {
+    /// Absolute path of a bundle that the node's process can read.
+    pub path: std::path::PathBuf,
+}
+
+/// What an import came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Records in the bundle.
+    pub records: u64,
+    /// Records that the node refused, with the reason for each.
+    pub refused: Vec<String>,
+    /// Chunks that the node took from the bundle.
+    pub chunks_taken: u64,
+    /// Bytes of these.
+    pub bytes_taken: u64,
+    /// What became of each channel that the bundle has a head for.
+    pub channels: Vec<ImportedChannel>,
+}
+
+impl ImportReport {
+    /// Whether everything in the bundle was accepted and every followed channel
+    /// runs what the bundle names.
+    pub fn succeeded(&self) -> bool {
+        self.refused.is_empty()
+            && self.channels.iter().all(|channel| {
+                matches!(
+                    channel.outcome,
+                    ImportOutcome::Activated
+                        | ImportOutcome::AlreadyActive
+                        | ImportOutcome::NotFollowed
+                )
+            })
+    }
+}
+
+/// What became of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedChannel {
+    /// The channel.
+    pub channel: Name,
+    /// The newest sequence number in the bundle.
+    pub seq: u64,
+    /// The release which that head names.
+    pub release: RecordId,
+    /// How it ended.
+    pub outcome: ImportOutcome,
+    /// Why, for people; empty when it went well.
+    pub reason: String,
+}
+
+/// How an import ended for one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportOutcome {
+    /// It is active now.
+    Activated,
+    /// It was active before.
+    AlreadyActive,
+    /// This node does not follow the channel; the records are kept.
+    NotFollowed,
+    /// The node knows a newer head of this channel.
+    Superseded,
+    /// The head was not accepted.
+    HeadRefused,
+    /// The release was fetched and did not pass, or does not fit this node.
+    ReleaseRefused,
+    /// Two heads contend for one place.
+    Forked,
+    /// The bundle and the peers together do not hold all of it yet.
+    Incomplete,
+}
+
+/// `POST /weft/v1/cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapRequest {
+    /// Most bytes fetched a second; `null`: no cap.
+    pub bytes_per_sec: Option<u64>,
+}
+
+/// An answer that has nothing more to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Always true.
+    pub ok: bool,
+}
+
+/// The body of every error of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// What went wrong, for people.
+    pub error: String,
+    /// A word for programs.
+    pub code: String,
+}

@@ -1,0 +1,366 @@
+//! `node.toml`: what the owner of a node decides.
+
+use serde::Deserialize;
+use std::{fmt::Write as _, net::SocketAddr};
+use weft_record::{MeshId, Name};
+
+use crate::units::{format_bytes, parse_bytes_per_sec};
+
+/// Everything that `node.toml` can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The mesh that the node belongs to or joins.
+    pub mesh_id: MeshId,
+    /// Channels it follows.
+    pub channels: Vec<Name>,
+    /// Quantizations it prefers, best first; empty: the order of the release.
+    pub variants: Vec<Name>,
+    /// Addresses it listens on, as multiaddresses.
+    pub listen: Vec<String>,
+    /// Peers it dials at its start, as multiaddresses that end in `/p2p/…`.
+    pub bootstrap: Vec<String>,
+    /// Whether it looks for peers on the LAN.
+    pub mdns: bool,
+    /// Most bytes it fetches a second (`None`: no cap).
+    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// Where the HTTP API listens; always a loopback address.
+    pub api_address: SocketAddr,
+}
+
+impl Settings {
+    /// What a new node of this mesh begins with.
+    pub fn new(mesh_id: MeshId, channels: Vec<Name>) -> Self {
+        Self {
+            mesh_id,
+            channels,
+            variants: Vec::new(),
+            listen: vec![
+                "/ip4/0.0.0.0/tcp/0".to_owned(),
+                "/ip4/0.0.0.0/udp/0/quic-v1".to_owned(),
+            ],
+            bootstrap: Vec::new(),
+            mdns: true,
+            cap_fetch_bytes_per_sec: None,
+            api_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+
+    /// Reads `node.toml`.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| SettingsError::Syntax(error.to_string()))?;
+        refuse_unknown_keys(&table)?;
+        let raw: Raw = table
+            .try_into()
+            .map_err(|error: toml::de::Error| SettingsError::Syntax(error.to_string()))?;
+        raw.check()
+    }
+
+    /// Writes it, so that [`Settings::parse`] reads the same back.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "# A weft node. `weft up` reads this file.\n\n[node]");
+        let _ = writeln!(text, "mesh = {}", quoted(&self.mesh_id.to_string()));
+        let _ = writeln!(text, "channels = {}", list(&self.channels));
+        let _ = writeln!(
+            text,
+            "# quantizations this node prefers, best first; empty: as the release lists them\nvariants = {}",
+            list(&self.variants)
+        );
+        let _ = writeln!(text, "\n[network]\nlisten = {}", list(&self.listen));
+        let _ = writeln!(text, "bootstrap = {}", list(&self.bootstrap));
+        let _ = writeln!(text, "mdns = {}", self.mdns);
+        let _ = writeln!(text, "\n[limit]");
+        match self.cap_fetch_bytes_per_sec {
+            Some(cap) => {
+                let _ = writeln!(
+                    text,
+                    "fetch = {}",
+                    quoted(&format!("{}/s", format_bytes(cap)))
+                );
+            }
+            None => text.push_str("# fetch = \"2MB/s\"\n"),
+        }
+        let _ = writeln!(
+            text,
+            "\n[api]\n# loopback only; port 0: any free port, recorded in api.json\naddress = {}",
+            quoted(&self.api_address.to_string())
+        );
+        text
+    }
+}
+
+/// Why `node.toml` was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Not TOML, or a value of the wrong type.
+    #[error("{0}")]
+    Syntax(String),
+    /// A key that weft does not know.
+    #[error("unknown key `{key}`{}", did_you_mean(.suggestion.as_deref()))]
+    UnknownKey {
+        /// The key with its section.
+        key: String,
+        /// The known key that is nearest, if one is near.
+        suggestion: Option<String>,
+    },
+    /// A value that cannot be used.
+    #[error("`{key}`: {reason}")]
+    Value {
+        /// The key with its section.
+        key: &'static str,
+        /// What is wrong with the value.
+        reason: String,
+    },
+}
+
+/// Every known key, by section.
+const KEYS: &[(&str, &[&str])] = &[
+    ("node", &["mesh", "channels", "variants"]),
+    ("network", &["listen", "bootstrap", "mdns"]),
+    ("limit", &["fetch"]),
+    ("api", &["address"]),
+];
+
+#[derive(Deserialize)]
+struct Raw {
+    node: RawNode,
+    #[serde(default)]
+    network: RawNetwork,
+    #[serde(default)]
+    limit: RawLimit,
+    #[serde(default)]
+    api: RawApi,
+}
+
+#[derive(Deserialize)]
+struct RawNode {
+    mesh: String,
+    channels: Vec<String>,
+    #[serde(default)]
+    variants: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawNetwork {
+    listen: Option<Vec<String>>,
+    #[serde(default)]
+    bootstrap: Vec<String>,
+    mdns: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawLimit {
+    fetch: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawApi {
+    address: Option<String>,
+}
+
+impl Raw {
+    fn check(self) -> Result<Settings, SettingsError> {
+        let mesh_id = self.node.mesh.parse().map_err(|_| SettingsError::Value {
+            key: "node.mesh",
+            reason: format!(
+                "`{}` is not a mesh id (64 hexadecimal digits)",
+                self.node.mesh
+            ),
+        })?;
+        let mut settings = Settings::new(mesh_id, names("node.channels", self.node.channels)?);
+        if settings.channels.len() > weft_core::bounds::CHANNELS {
+            return Err(SettingsError::Value {
+                key: "node.channels",
+                reason: format!(
+                    "{} channels, at most {} can be followed",
+                    settings.channels.len(),
+                    weft_core::bounds::CHANNELS
+                ),
+            });
+        }
+        settings.variants = names("node.variants", self.node.variants)?;
+        if let Some(listen) = self.network.listen {
+            settings.listen = listen;
+        }
+        settings.bootstrap = self.network.bootstrap;
+        settings.mdns = self.network.mdns.unwrap_or(settings.mdns);
+        if let Some(fetch) = self.limit.fetch {
+            let cap = parse_bytes_per_sec(&fetch).map_err(|error| SettingsError::Value {
+                key: "limit.fetch",
+                reason: error.to_string(),
+            })?;
+            settings.cap_fetch_bytes_per_sec = Some(cap);
+        }
+        if let Some(address) = self.api.address {
+            settings.api_address = loopback(&address)?;
+        }
+        Ok(settings)
+    }
+}
+
+fn names(key: &'static str, texts: Vec<String>) -> Result<Vec<Name>, SettingsError> {
+    texts
+        .into_iter()
+        .map(|text| {
+            text.parse().map_err(|_| SettingsError::Value {
+                key,
+                reason: format!("`{text}` is not a name (1 to 64 of a-z 0-9 . _ -)"),
+            })
+        })
+        .collect()
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, SettingsError> {
+    let refuse = |reason| SettingsError::Value {
+        key: "api.address",
+        reason,
+    };
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| refuse(format!("`{text}` is not an address such as 127.0.0.1:4680")))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(refuse(format!(
+            "`{text}` is not a loopback address; the API answers this machine only"
+        )))
+    }
+}
+
+fn refuse_unknown_keys(table: &toml::Table) -> Result<(), SettingsError> {
+    for (section, value) in table {
+        let Some((_, known)) = KEYS.iter().find(|(name, _)| name == section) else {
+            let sections: Vec<&str> = KEYS.iter().map(|(name, _)| *name).collect();
+            // A key outside its section is the likelier slip than a section that does not exist.
+            let suggestion = KEYS
+                .iter()
+                .find(|(_, keys)| keys.contains(&section.as_str()))
+                .map(|(name, _)| format!("{name}.{section}"))
+                .or_else(|| nearest(section, &sections));
+            return Err(SettingsError::UnknownKey {
+                key: section.clone(),
+                suggestion,
+            });
+        };
+        for key in value.as_table().into_iter().flat_map(toml::Table::keys) {
+            if !known.contains(&key.as_str()) {
+                let suggestion = nearest(key, known).map(|near| format!("{section}.{near}"));
+                return Err(SettingsError::UnknownKey {
+                    key: format!("{section}.{key}"),
+                    suggestion,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn nearest(word: &str, known: &[&str]) -> Option<String> {
+    known
+        .iter()
+        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .min()
+        .map(|(_, candidate)| (*candidate).to_owned())
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(&item.to_string())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn text(extra: &str) -> String {
+        format!(
+            "[node]\nmesh = \"{}\"\nchannels = [\"stable\"]\n{extra}",
+            "ab".repeat(32)
+        )
+    }
+
+    fn refusal(extra: &str) -> String {
+        Settings::parse(&text(extra)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut settings = Settings::parse(&text("")).unwrap();
+        assert_eq!(Settings::parse(&settings.to_toml()).unwrap(), settings);
+        settings.cap_fetch_bytes_per_sec = Some(2_500_000);
+        settings.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/p2p/abc".to_owned()];
+        settings.variants = vec!["q8_0".parse().unwrap()];
+        settings.mdns = false;
+        settings.api_address = "[::1]:4680".parse().unwrap();
+        assert_eq!(Settings::parse(&settings.to_toml()).unwrap(), settings);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_a_suggestion() {
+        assert_eq!(
+            refusal("[network]\nlistne = []"),
+            "unknown key `network.listne`; did you mean `network.listen`?"
+        );
+        assert_eq!(
+            refusal("[limits]\nfetch = \"1MB/s\""),
+            "unknown key `limits`; did you mean `limit`?"
+        );
+        assert_eq!(
+            refusal("[api]\nxyzzyplugh = 1"),
+            "unknown key `api.xyzzyplugh`"
+        );
+        let error = Settings::parse(&format!("mdns = true\n{}", text(""))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown key `mdns`; did you mean `network.mdns`?"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_name() {
+        assert!(refusal("[limit]\nfetch = \"2MB\"").starts_with("`limit.fetch`: `2MB` is not a rate"));
+        assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
+        assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));
+        assert!(refusal("variants = [\"Q8 0\"]").contains("not a name"));
+        assert!(refusal("[network]\nmdns = \"yes\"").contains("mdns"));
+        assert!(refusal("[network").contains("TOML parse error"));
+        let many: Vec<String> = (0..17).map(|i| format!("\"c{i}\"")).collect();
+        let many = text("").replace("\"stable\"", &many.join(","));
+        assert!(
+            Settings::parse(&many)
+                .unwrap_err()
+                .to_string()
+                .contains("at most 16")
+        );
+        let error = Settings::parse(&text("").replace("abab", "zz")).unwrap_err();
+        assert!(error.to_string().contains("not a mesh id"), "{error}");
+    }
+}
