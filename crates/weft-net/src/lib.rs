@@ -1,1 +1,32 @@
-//! weft-net
+//! The only room that knows libp2p: connections to peers, weft's own streams
+//! over them, announcements by gossip, and discovery on the LAN.
+//!
+//! It carries messages and judges none: what a message means, whether a record
+//! is valid and who belongs to the mesh is the core's matter. The wire format
+//! is described in `docs/protocol.md`, "Peer protocols".
+
+mod behaviour;
+mod block;
+mod bounds;
+mod config;
+mod dialer;
+mod driver;
+mod event;
+mod fault;
+mod frame;
+mod handle;
+mod identity;
+mod link;
+mod net;
+mod outbox;
+mod session;
+mod streams;
+mod traffic;
+mod transfer;
+
+pub use config::{NetConfig, Security, StartError};
+pub use event::NetEvent;
+pub use handle::{NetHandle, SendError};
+pub use libp2p::Multiaddr;
+pub use net::Net;
+pub use traffic::Traffic;

@@ -1,0 +1,94 @@
+//! Every bound of the network room, each with its reason.
+
+use std::time::Duration;
+
+use weft_core::bounds::{CONTROL_BYTES, PEERS};
+
+/// Events that may wait for the node. Chunk payload among them is bounded
+/// further by what the node itself asked for.
+pub(crate) const EVENTS: usize = 256;
+/// Commands (dial, broadcast) that may wait for the network loop.
+pub(crate) const COMMANDS: usize = 256;
+/// Reports of links that may wait for the network loop; links wait when it is full.
+pub(crate) const REPORTS: usize = 256;
+/// Streams and orders that may wait for one link: a control stream and the
+/// chunk streams, each way, twice over.
+pub(crate) const LINK_INPUTS: usize = 16;
+
+/// Control messages that may wait to be written to one peer...
+pub(crate) const CONTROL_QUEUE: usize = 1024;
+/// ...and their bytes: several of the largest. A peer that reads slower than
+/// this is let go, because a control message is never dropped silently.
+pub(crate) const CONTROL_QUEUE_BYTES: usize = 8 * CONTROL_BYTES;
+
+/// Requests without an answer from one peer. Four times what the core keeps
+/// outstanding, since it forgets those that time out.
+pub(crate) const ASKED_PER_PEER: usize = 4 * weft_core::bounds::REQUESTS_PER_PEER;
+/// Chunk streams that the requester opens: two let one be read while the other
+/// fills, more only cost memory (measured on loopback).
+pub(crate) const CHUNK_STREAMS: usize = 2;
+/// Chunk streams accepted on one connection over its life.
+pub(crate) const CHUNK_STREAMS_INBOUND: usize = 4;
+/// Control streams accepted on one connection over its life.
+pub(crate) const CONTROL_STREAMS_INBOUND: usize = 1;
+
+/// Longest chunk payload.
+pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
+/// Requests of one peer that are read and not yet answered in full: this many
+/// chunks of it may lie in memory. Further requests stay in its socket.
+pub(crate) const SERVES_PER_PEER: usize = 8;
+/// The same over all peers.
+pub(crate) const SERVES: usize = 128;
+/// A request that the node did not answer for this long is answered `Absent`.
+pub(crate) const SERVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Bytes that must pass within one stall timeout while a frame is read or
+/// written: with the default timeout, 2.2 KiB a second. Slower is a drip.
+pub(crate) const PROGRESS_BYTES: usize = 64 * 1024;
+/// Default of [`crate::NetConfig::stall_timeout`].
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// An idle control stream carries an empty frame this often, so that a
+/// connection whose other end lost power is noticed...
+pub(crate) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// ...after this long.
+pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+/// A connection on which no control stream stands after this long is closed.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A dial or an inbound handshake that takes longer fails.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Connections to one peer: both dialled at once, over TCP and QUIC.
+pub(crate) const CONNECTIONS_PER_PEER: u32 = 4;
+/// Connections in all.
+pub(crate) const CONNECTIONS: u32 = 2 * PEERS as u32;
+/// Handshakes under way, each way.
+pub(crate) const CONNECTIONS_PENDING: u32 = 64;
+/// Streams that one yamux connection may hold: ours, gossip's, and a margin.
+pub(crate) const STREAMS_PER_CONNECTION: usize = 64;
+
+/// Longest announcement: a head of at most 1 KiB and its signatures.
+pub(crate) const GOSSIP_BYTES: usize = 4096;
+/// Longest gossip frame: an announcement, its protobuf, and control messages.
+pub(crate) const GOSSIP_FRAME_BYTES: usize = 16 * 1024;
+
+/// Default of [`crate::NetConfig::stranger_block`].
+pub(crate) const STRANGER_BLOCK: Duration = Duration::from_secs(600);
+/// How long a peer that broke the protocol or sent corrupt data stays away.
+pub(crate) const FAULT_BLOCK: Duration = Duration::from_secs(60);
+/// Peers kept away at once; beyond it the one whose time ends first returns.
+pub(crate) const BLOCKED: usize = 1024;
+
+/// Places that are dialled: bootstrap addresses, peers of the LAN, former members.
+pub(crate) const TARGETS: usize = 256;
+/// Addresses kept for one place.
+pub(crate) const ADDRESSES_PER_TARGET: usize = 8;
+/// First wait before a place is dialled again; it doubles...
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// ...up to this. Both are jittered down to half.
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A link that lived shorter than this counts as a failure.
+pub(crate) const LINK_PROVEN: Duration = Duration::from_secs(5);
+/// Failures (about an hour and a half) after which a former member is forgotten.
+pub(crate) const REMEMBERED_FAILURES: u32 = 96;
+/// Two dials of peers found on the LAN lie at least this far apart.
+pub(crate) const LAN_DIAL_INTERVAL: Duration = Duration::from_millis(100);

@@ -1,0 +1,75 @@
+//! Why a link to a peer ended.
+
+use weft_core::DisconnectReason;
+
+use crate::frame::FrameError;
+
+/// The reason, for logs and for what follows from it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum LinkFault {
+    #[error("the connection closed")]
+    Closed,
+    #[error("the connection failed: {0}")]
+    Stream(String),
+    #[error("no byte passed for {0} s")]
+    Stalled(u64),
+    #[error("the peer reads slower than is written to it")]
+    Overflow,
+    #[error("{0}")]
+    Refused(String),
+    #[error("no control stream came to stand within {0} s")]
+    NotOpened(u64),
+    #[error("the peer sent a control message of {length} bytes where at most {limit} are allowed")]
+    ControlLength { length: usize, limit: usize },
+    #[error("the peer sent a control message that does not decode: {0}")]
+    Malformed(String),
+    #[error("the peer sent {0}")]
+    Frame(#[from] FrameError),
+    #[error("the peer sent a reply that nobody asked for")]
+    Unasked,
+    #[error("the peer began a new session")]
+    Replaced,
+    #[error("let go: {}", name(*.0))]
+    LetGo(DisconnectReason),
+    #[error("this node shuts down")]
+    Shutdown,
+}
+
+/// How long a peer stays away after its link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// It may return at once.
+    None,
+    /// It does not belong here.
+    Stranger,
+    /// It broke a rule.
+    Fault,
+}
+
+impl LinkFault {
+    pub(crate) fn absence(&self) -> Absence {
+        match self {
+            Self::Refused(_) | Self::LetGo(DisconnectReason::Stranger) => Absence::Stranger,
+            Self::ControlLength { .. }
+            | Self::Malformed(_)
+            | Self::Frame(_)
+            | Self::Unasked
+            | Self::LetGo(_) => Absence::Fault,
+            Self::Closed
+            | Self::Stream(_)
+            | Self::Stalled(_)
+            | Self::Overflow
+            | Self::NotOpened(_)
+            | Self::Replaced
+            | Self::Shutdown => Absence::None,
+        }
+    }
+}
+
+fn name(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::Stranger => "a stranger to this mesh",
+        DisconnectReason::CorruptData => "it sent corrupt data",
+        DisconnectReason::Misbehaved => "it misbehaved",
+    }
+}

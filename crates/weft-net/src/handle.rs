@@ -1,0 +1,176 @@
+//! The node's hand on the network. Nothing here waits for a peer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p::Multiaddr;
+use tokio::sync::{mpsc, oneshot};
+use weft_core::{DisconnectReason, Message, Peer};
+
+use crate::{
+    block::BlockList,
+    bounds,
+    fault::{Absence, LinkFault},
+    identity,
+    link::Link,
+    traffic::{Traffic, TrafficCounters},
+};
+
+/// Talks to the network of one node; clones talk to the same.
+#[derive(Clone)]
+pub struct NetHandle {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The peer is not up.
+    #[error("the peer is not connected")]
+    NotConnected,
+    /// A link begins with `Hello`; until it was sent, nothing else is taken.
+    #[error("the first message to a peer must be Hello")]
+    NotGreeted,
+    /// A queue to the peer was full; the peer is being disconnected.
+    #[error("the peer reads too slowly and is being disconnected")]
+    Overflow,
+    /// A reply to a request that the peer did not make, or that was answered
+    /// `Absent` because the answer took too long.
+    #[error("the peer does not wait for this reply")]
+    NotAsked,
+    /// The message is longer than the protocol allows.
+    #[error("the message has {bytes} bytes, at most {limit} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// Too many commands wait.
+    #[error("the network is too busy")]
+    Busy,
+    /// The network was shut down.
+    #[error("the network is shut down")]
+    Shutdown,
+}
+
+impl NetHandle {
+    /// Queues a message to a peer that is up.
+    ///
+    /// Control messages arrive in order or the peer goes down: where a queue
+    /// is full the peer is disconnected, so nothing is lost silently.
+    pub fn send(&self, peer: &Peer, message: Message<Bytes>) -> Result<(), SendError> {
+        let link = self.shared.links().get(peer).cloned().ok_or(SendError::NotConnected)?;
+        link.send(message)
+    }
+
+    /// Spreads an announcement (an encoded envelope of at most 4 KiB) through
+    /// the mesh. It may be lost: nothing may depend on it.
+    pub fn broadcast(&self, announcement: Vec<u8>) -> Result<(), SendError> {
+        if announcement.len() > bounds::GOSSIP_BYTES {
+            let (bytes, limit) = (announcement.len(), bounds::GOSSIP_BYTES);
+            return Err(SendError::TooLong { bytes, limit });
+        }
+        self.command(Command::Broadcast(announcement))
+    }
+
+    /// Dials an address once, soon. The end is told by [`crate::NetEvent`].
+    pub fn dial(&self, address: Multiaddr) -> Result<(), SendError> {
+        self.command(Command::Dial(address))
+    }
+
+    /// Closes every connection to a peer. A stranger is neither dialled nor
+    /// accepted for ten minutes, any other for one.
+    pub fn disconnect(&self, peer: &Peer, reason: DisconnectReason) {
+        let fault = LinkFault::LetGo(reason);
+        self.shared.keep_away(peer, fault.absence());
+        if let Some(link) = self.shared.links().get(peer) {
+            link.close(fault);
+        }
+    }
+
+    /// Where this node can be reached; each address ends in its own `/p2p` name.
+    pub fn listeners(&self) -> Vec<Multiaddr> {
+        lock(&self.shared.listeners).clone()
+    }
+
+    /// Peers that are up.
+    pub fn peers(&self) -> Vec<Peer> {
+        let mut peers: Vec<Peer> = self.shared.links().keys().copied().collect();
+        peers.sort_unstable();
+        peers
+    }
+
+    /// Payload that passed since the start.
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic.read()
+    }
+
+    /// Closes everything; returns when it is closed.
+    pub async fn shutdown(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
+            // An error means that the network was already gone.
+            let _ = wait.await;
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<(), SendError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SendError::Shutdown,
+        })
+    }
+}
+
+/// What a handle asks of the network loop.
+pub(crate) enum Command {
+    Broadcast(Vec<u8>),
+    Dial(Multiaddr),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What handles, links and the loop share.
+pub(crate) struct Shared {
+    links: Mutex<HashMap<Peer, Arc<Link>>>,
+    pub(crate) blocked: Arc<Mutex<BlockList>>,
+    pub(crate) listeners: Mutex<Vec<Multiaddr>>,
+    pub(crate) traffic: Arc<TrafficCounters>,
+    stranger_block: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(stranger_block: Duration) -> Self {
+        Self {
+            links: Mutex::default(),
+            blocked: Arc::default(),
+            listeners: Mutex::default(),
+            traffic: Arc::default(),
+            stranger_block,
+        }
+    }
+
+    /// Peers that are up.
+    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<Peer, Arc<Link>>> {
+        lock(&self.links)
+    }
+
+    pub(crate) fn keep_away(&self, peer: &Peer, absence: Absence) {
+        let duration = match absence {
+            Absence::None => return,
+            Absence::Stranger => self.stranger_block,
+            Absence::Fault => bounds::FAULT_BLOCK,
+        };
+        lock(&self.blocked).block(identity::peer_id(peer), Instant::now(), duration);
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

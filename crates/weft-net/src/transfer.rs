@@ -1,0 +1,243 @@
+//! Reading and writing the streams of one link. Each function runs until its
+//! stream or its peer fails, and says why.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    sync::mpsc,
+    time::{error::Elapsed, timeout},
+};
+use weft_core::{Control, Message, bounds::CONTROL_BYTES};
+use weft_record::codec;
+
+use crate::{
+    bounds,
+    event::NetEvent,
+    fault::LinkFault,
+    frame::{self, Subject},
+    link::Link,
+};
+
+type Events = mpsc::Sender<NetEvent>;
+
+/// Writes the control messages of a link, and an empty frame when there are none.
+pub(crate) async fn write_control(
+    mut stream: impl AsyncWrite + Unpin,
+    link: Arc<Link>,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut next = timeout(bounds::KEEP_ALIVE_INTERVAL, link.control.pop()).await.ok();
+        if next.is_none() {
+            write(&mut stream, &0_u32.to_le_bytes(), stall).await?;
+        }
+        while let Some(body) = next {
+            write(&mut stream, &(body.len() as u32).to_le_bytes(), stall).await?;
+            write(&mut stream, &body, stall).await?;
+            next = link.control.try_pop();
+        }
+        flush(&mut stream, stall).await?;
+    }
+}
+
+/// Reads the control messages of a peer.
+pub(crate) async fn read_control(
+    mut stream: impl AsyncRead + Unpin,
+    link: Arc<Link>,
+    events: Events,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut length = [0; 4];
+        timeout(bounds::SILENCE_TIMEOUT, stream.read_exact(&mut length))
+            .await
+            .map_err(|Elapsed { .. }| LinkFault::Stalled(bounds::SILENCE_TIMEOUT.as_secs()))?
+            .map_err(stream_fault)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length == 0 {
+            continue;
+        }
+        if length > CONTROL_BYTES {
+            return Err(LinkFault::ControlLength { length, limit: CONTROL_BYTES });
+        }
+        let mut body = vec![0; length];
+        read(&mut stream, &mut body, stall, || ()).await?;
+        let control: Control = codec::decode(&body, CONTROL_BYTES)
+            .map_err(|error| LinkFault::Malformed(error.to_string()))?;
+        deliver(&events, &link, Message::Control(control)).await?;
+    }
+}
+
+/// Asks on one chunk stream and reads the replies.
+pub(crate) async fn request_chunks(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    link: Arc<Link>,
+    events: Events,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    let (reader, writer) = stream.split();
+    tokio::select! {
+        fault = write_requests(writer, &link, stall) => fault,
+        fault = read_replies(reader, &link, &events, stall) => fault,
+    }
+}
+
+/// Reads requests from one chunk stream of the peer and writes replies.
+pub(crate) async fn serve_chunks(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    link: Arc<Link>,
+    events: Events,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    let (reader, writer) = stream.split();
+    tokio::select! {
+        fault = read_requests(reader, &link, &events) => fault,
+        fault = write_replies(writer, &link, stall) => fault,
+    }
+}
+
+async fn write_requests(
+    mut writer: impl AsyncWrite + Unpin,
+    link: &Link,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let subject = link.requests.pop().await;
+        write(&mut writer, &frame::encode_request(subject), stall).await?;
+        flush(&mut writer, stall).await?;
+    }
+}
+
+async fn read_replies(
+    mut reader: impl AsyncRead + Unpin,
+    link: &Link,
+    events: &Events,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut header = [0; frame::REPLY_BYTES];
+        // Between replies nothing may come for long; the link watches that what
+        // was asked for keeps coming.
+        reader.read_exact(&mut header).await.map_err(stream_fault)?;
+        let (subject, length) = frame::decode_reply(&header)?;
+        if !link.is_asked(subject) {
+            return Err(LinkFault::Unasked);
+        }
+        link.progressed();
+        let payload = match length {
+            None => None,
+            Some(length) => {
+                let mut payload = vec![0; length];
+                read(&mut reader, &mut payload, stall, || link.progressed()).await?;
+                link.traffic.received(length);
+                Some(Bytes::from(payload))
+            }
+        };
+        link.answered(subject);
+        let message = match (subject, payload) {
+            (Subject::Chunk(chunk), Some(payload)) => Message::Data(chunk, payload),
+            (Subject::Chunk(chunk), None) => Message::Absent(chunk),
+            (Subject::Blob(hash), Some(payload)) => Message::Blob(hash, payload),
+            (Subject::Blob(hash), None) => Message::NoBlob(hash),
+        };
+        deliver(events, link, message).await?;
+    }
+}
+
+async fn read_requests(
+    mut reader: impl AsyncRead + Unpin,
+    link: &Link,
+    events: &Events,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut request = [0; frame::REQUEST_BYTES];
+        reader.read_exact(&mut request).await.map_err(stream_fault)?;
+        let subject = frame::decode_request(&request)?;
+        // While the window is full this waits, and further requests wait in the
+        // peer's stream: that is the back-pressure.
+        link.admit(subject).await;
+        let message = match subject {
+            Subject::Chunk(chunk) => Message::Get(chunk),
+            Subject::Blob(hash) => Message::GetBlob(hash),
+        };
+        deliver(events, link, message).await?;
+    }
+}
+
+async fn write_replies(
+    mut writer: impl AsyncWrite + Unpin,
+    link: &Link,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut next = Some(link.replies.pop().await);
+        while let Some(reply) = next {
+            let payload = reply.payload.as_ref();
+            let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
+            write(&mut writer, &header, stall).await?;
+            if let Some(payload) = payload {
+                write(&mut writer, payload, stall).await?;
+                link.traffic.sent(payload.len());
+            }
+            next = link.replies.try_pop();
+        }
+        flush(&mut writer, stall).await?;
+    }
+}
+
+async fn deliver(
+    events: &Events,
+    link: &Link,
+    message: Message<Bytes>,
+) -> Result<(), LinkFault> {
+    let event = NetEvent::Message(link.peer, message);
+    events.send(event).await.map_err(|_| LinkFault::Shutdown)
+}
+
+/// Fills the buffer; every [`bounds::PROGRESS_BYTES`] must come within `stall`.
+async fn read(
+    reader: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    stall: Duration,
+    progressed: impl Fn(),
+) -> Result<(), LinkFault> {
+    for piece in buffer.chunks_mut(bounds::PROGRESS_BYTES) {
+        timeout(stall, reader.read_exact(piece))
+            .await
+            .map_err(|Elapsed { .. }| LinkFault::Stalled(stall.as_secs()))?
+            .map_err(stream_fault)?;
+        progressed();
+    }
+    Ok(())
+}
+
+/// Writes it all; every [`bounds::PROGRESS_BYTES`] must go within `stall`.
+async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+    stall: Duration,
+) -> Result<(), LinkFault> {
+    for piece in bytes.chunks(bounds::PROGRESS_BYTES) {
+        timeout(stall, writer.write_all(piece))
+            .await
+            .map_err(|Elapsed { .. }| LinkFault::Stalled(stall.as_secs()))?
+            .map_err(stream_fault)?;
+    }
+    Ok(())
+}
+
+async fn flush(writer: &mut (impl AsyncWrite + Unpin), stall: Duration) -> Result<(), LinkFault> {
+    timeout(stall, writer.flush())
+        .await
+        .map_err(|Elapsed { .. }| LinkFault::Stalled(stall.as_secs()))?
+        .map_err(stream_fault)
+}
+
+fn stream_fault(error: std::io::Error) -> LinkFault {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => LinkFault::Closed,
+        _ => LinkFault::Stream(error.to_string()),
+    }
+}
