@@ -238,28 +238,61 @@ fn answer(model: &mut Model, job: Job) -> Result<(), String> {
     let tokens = match model.read(&question.prompt) {
         Ok(tokens) => tokens,
         Err(refusal) => {
-            let _ = pieces.blocking_send(Piece::Refused(refusal));
+            let _ = pieces.try_send(Piece::Refused(refusal));
             return Ok(());
         }
     };
-    let _ = pieces.blocking_send(Piece::Started);
-    let told = model.generate(&tokens, &question, &mut |text| {
-        pieces.blocking_send(Piece::Text(text)).is_ok()
-    }, &|| pieces.is_closed());
-    match told {
-        Ok((usage, finish)) => {
-            let _ = pieces.blocking_send(Piece::Done(usage, finish));
-            Ok(())
+    let mut outlet = Outlet::new(pieces);
+    outlet.end(Piece::Started);
+    let told = model.generate(&tokens, &question, |text| outlet.text(text));
+    let (last, verdict) = match told {
+        Ok((usage, finish)) => (Piece::Done(usage, finish), Ok(())),
+        Err(Stopped::HungUp) => return Ok(()),
+        Err(Stopped::Failed(reason)) => (Piece::Failed(reason), Ok(())),
+        Err(Stopped::Suspect(reason)) => (Piece::Failed(reason.clone()), Err(reason)),
+    };
+    outlet.flush();
+    outlet.end(last);
+    verdict
+}
+
+/// Streams to a client without ever waiting for it: what a slow reader has not
+/// taken is gathered into one piece, of at most one answer.
+struct Outlet {
+    pieces: mpsc::Sender<Piece>,
+    gathered: String,
+}
+
+/// Places kept free in the channel for the last text and the end.
+const RESERVED: usize = 2;
+
+impl Outlet {
+    fn new(pieces: mpsc::Sender<Piece>) -> Self {
+        Self {
+            pieces,
+            gathered: String::new(),
         }
-        Err(Stopped::HungUp) => Ok(()),
-        Err(Stopped::Failed(reason)) => {
-            let _ = pieces.blocking_send(Piece::Failed(reason));
-            Ok(())
+    }
+
+    /// Whether anyone still listens.
+    fn text(&mut self, text: &str) -> bool {
+        self.gathered.push_str(text);
+        if self.pieces.capacity() > RESERVED {
+            self.flush();
         }
-        Err(Stopped::Suspect(reason)) => {
-            let _ = pieces.blocking_send(Piece::Failed(reason.clone()));
-            Err(reason)
+        !self.pieces.is_closed()
+    }
+
+    fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.end(Piece::Text(std::mem::take(&mut self.gathered)));
         }
+    }
+
+    fn end(&self, piece: Piece) {
+        // this is the only sender, and it keeps places free: an error means that
+        // nobody listens any more
+        let _ = self.pieces.try_send(piece);
     }
 }
 

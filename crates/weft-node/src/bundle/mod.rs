@@ -1,0 +1,14 @@
+//! Bundles: releases as files. A bundle that is taken in acts as one more peer
+//! of the core, so that a stick passes the same checks as a neighbour.
+
+mod error;
+mod export;
+mod import;
+mod index;
+mod peer;
+
+pub use error::{ExportError, ImportError};
+pub(crate) use export::{all_records, export_from_store, plan_export, stream};
+pub(crate) use import::{Import, Reply, Surroundings};
+pub(crate) use index::OpenBundle;
+pub(crate) use peer::FromBundle;

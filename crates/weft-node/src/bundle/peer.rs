@@ -1,0 +1,107 @@
+//! The bundle's side of the conversation: what a neighbour would say that holds
+//! exactly what is in the file.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use weft_core::{Control, Message, Peer, bounds};
+
+use super::{ImportError, OpenBundle};
+
+/// What a bundle tells the loop.
+pub(crate) enum FromBundle {
+    /// A message to the core, from this peer.
+    Message(Peer, Message<Bytes>),
+    /// All records were handed over.
+    RecordsSent(Peer),
+    /// The file can no longer be read.
+    Failed(Peer, ImportError),
+}
+
+/// Indexes in one message; far below the bound on control messages.
+const INDEXES: usize = 4096;
+
+/// Answers the core out of the file until the loop drops its end.
+pub(super) struct BundlePeer {
+    pub(super) key: Peer,
+    pub(super) bundle: OpenBundle,
+    pub(super) inbox: mpsc::Receiver<Message<Bytes>>,
+    pub(super) outbox: mpsc::Sender<FromBundle>,
+}
+
+/// The loop has gone, and nobody listens.
+struct Gone;
+
+impl BundlePeer {
+    pub(super) fn run(mut self) {
+        let mut greeted = false;
+        while let Some(message) = self.inbox.blocking_recv() {
+            let answered = match message {
+                Message::Control(Control::Hello { .. }) if !greeted => {
+                    greeted = true;
+                    self.greet()
+                }
+                Message::Control(Control::Want(file)) => self.tell_chunks(&file),
+                Message::Get(chunk) => match self.bundle.chunk(chunk) {
+                    Ok(Some(bytes)) => self.say(Message::Data(chunk, bytes)),
+                    Ok(None) => self.say(Message::Absent(chunk)),
+                    Err(error) => self.fail(error),
+                },
+                Message::GetBlob(hash) => match self.bundle.blob(&hash) {
+                    Ok(Some(bytes)) => self.say(Message::Blob(hash, bytes)),
+                    Ok(None) => self.say(Message::NoBlob(hash)),
+                    Err(error) => self.fail(error),
+                },
+                // A file learns nothing and wants nothing.
+                _ => Ok(()),
+            };
+            if answered.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn greet(&self) -> Result<(), Gone> {
+        let contents = self.bundle.contents();
+        self.say(Message::Control(Control::Hello {
+            mesh_id: contents.mesh_id,
+            roots: contents.roots.clone(),
+        }))?;
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for record in &contents.records {
+            if bytes + record.len() > bounds::RECORDS_BYTES && !batch.is_empty() {
+                self.say(Message::Control(Control::Records(std::mem::take(&mut batch))))?;
+                bytes = 0;
+            }
+            bytes += record.len();
+            batch.push(record.clone());
+        }
+        if !batch.is_empty() {
+            self.say(Message::Control(Control::Records(batch)))?;
+        }
+        self.tell(FromBundle::RecordsSent(self.key))
+    }
+
+    fn tell_chunks(&self, file: &weft_record::Hash) -> Result<(), Gone> {
+        for indexes in self.bundle.indexes(file).chunks(INDEXES) {
+            self.say(Message::Control(Control::Gained {
+                file: *file,
+                indexes: indexes.to_vec(),
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: ImportError) -> Result<(), Gone> {
+        self.tell(FromBundle::Failed(self.key, error))?;
+        Err(Gone)
+    }
+
+    fn say(&self, message: Message<Bytes>) -> Result<(), Gone> {
+        self.tell(FromBundle::Message(self.key, message))
+    }
+
+    fn tell(&self, message: FromBundle) -> Result<(), Gone> {
+        self.outbox.blocking_send(message).map_err(|_| Gone)
+    }
+}
