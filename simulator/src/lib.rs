@@ -1,1 +1,19 @@
-//! weft-sim
+//! Many virtual nodes in one thread: the node's own state machine ([`weft_core`])
+//! inside a virtual network, disk and clock.
+//!
+//! Nothing here stands in for a decision of the core. The same seed gives the same
+//! events in the same order, and [`World::log_hash`] tells them apart.
+
+pub mod checkers;
+mod disk;
+pub mod fuzz;
+mod log;
+mod mesh;
+mod payload;
+mod world;
+
+pub use disk::VirtualDisk;
+pub use log::EventLog;
+pub use mesh::{Admin, VirtualRelease};
+pub use payload::Virtual;
+pub use world::{NodeSpec, Outage, World};

@@ -33,7 +33,11 @@ pub const DISK_RETRY_US: u64 = 5_000_000;
 pub const SOAK_US: u64 = 5_000_000;
 /// Records refused from one peer before it is let go.
 pub const REFUSALS_PER_PEER: u32 = 32;
-/// Releases remembered as failed, a channel.
-pub const FAILED_RELEASES: usize = 32;
+/// Heads remembered as failed here, a channel.
+pub const FAILED_HEADS: usize = 32;
 /// Channels followed by one node.
 pub const CHANNELS: usize = 16;
+/// Everybody was asked for a chunk map and nobody had it: ask again after this.
+pub const BLOB_RETRY_US: u64 = 1_000_000;
+/// Files of which one peer may want news: the files of a few releases at once.
+pub const FILES_WANTED_PER_PEER: usize = 256;

@@ -72,6 +72,8 @@ pub enum DisconnectReason {
     CorruptData,
     /// It broke the protocol, or flooded.
     Misbehaved,
+    /// This node already has as many peers as it keeps; not the peer's fault.
+    Full,
 }
 
 /// Disk work; the store does it in the order given for one file or slot.
@@ -115,9 +117,9 @@ pub enum Disk<P> {
     /// durable: answer [`Outcome::Switched`].
     Activate(Name),
     /// Drop the active slot and switch the previous one back (or to none), remembering
-    /// the release dropped as failed; atomic and durable: answer [`Outcome::Switched`].
+    /// the head of the dropped slot as failed; atomic and durable: answer [`Outcome::Switched`].
     GoBack(Name),
-    /// Drop the staged slot and remember its release as failed: answer [`Outcome::Switched`].
+    /// Drop the staged slot and remember its head as failed: answer [`Outcome::Switched`].
     DropStaged(Name),
 }
 
@@ -145,7 +147,8 @@ pub struct Slots {
     pub previous: Option<SlotPlan>,
     /// Complete, not yet proven.
     pub staged: Option<SlotPlan>,
-    /// Releases that failed their probe here: not tried again under the same head.
+    /// Heads whose release failed its probe here, oldest first: not tried again.
+    /// A new head that names the same release gets a new try.
     pub failed: Vec<RecordId>,
 }
 

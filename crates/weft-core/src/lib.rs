@@ -4,10 +4,19 @@
 //! comes back ([`Output`]). Nothing here reads a clock, a file, a socket or a
 //! random number, so the daemon and the simulator run the same code.
 
+mod bits;
 pub mod bounds;
+mod catch_up;
 mod config;
+mod fetch;
+mod install;
 mod io;
+mod limit;
+mod members;
 mod message;
+mod node;
+mod random;
+mod serve;
 
 pub use config::{
     ChannelStatus, Config, Facts, FetchStatus, Phase, Restored, RestoredFile, Status,
@@ -17,3 +26,4 @@ pub use io::{
     OpId, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
+pub use node::Node;

@@ -15,6 +15,9 @@ pub type Peer = weft_keys::PublicKey;
 pub trait Payload: Clone {
     /// Length in bytes of what it stands for.
     fn length(&self) -> u64;
+    /// The bytes of a blob; asked only of payloads whose digest was compared, so
+    /// a stand-in for a chunk may return anything.
+    fn blob_bytes(&self) -> &[u8];
 }
 
 /// Any message from or to a peer.

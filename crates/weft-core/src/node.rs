@@ -1,0 +1,298 @@
+//! The state machine itself: what it holds, and where each input goes.
+//!
+//! One file a concern: `members` (who belongs), `catch_up` (records), `fetch`
+//! (chunk maps and chunks), `serve`, `install` (stage, probe, activate, go back).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weft_record::{Hash, Memo, Name, Trust};
+
+use crate::{
+    bounds,
+    config::{Config, Restored, Status},
+    fetch::{BlobState, FileState},
+    install::Channel,
+    io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
+    limit::TokenBucket,
+    members::PeerState,
+    message::{ChunkRef, Message, Payload, Peer},
+    random::Random,
+};
+
+/// One node. See the crate's documentation for how a driver runs it.
+pub struct Node<P> {
+    pub(crate) config: Config,
+    pub(crate) now_us: u64,
+    pub(crate) trust: Trust,
+    pub(crate) memo: Memo,
+    pub(crate) random: Random,
+    pub(crate) peers: BTreeMap<Peer, PeerState>,
+    pub(crate) channels: BTreeMap<Name, Channel>,
+    pub(crate) files: BTreeMap<Hash, FileState>,
+    pub(crate) blobs: BTreeMap<Hash, BlobState>,
+    pub(crate) bucket: TokenBucket,
+    /// Encoded envelopes that the disk refused, to be saved again.
+    pub(crate) unsaved: Vec<Vec<u8>>,
+    pub(crate) unsaved_retry_us: Option<u64>,
+    pub(crate) digest_due_us: u64,
+    pub(crate) counters: Counters,
+    operations: BTreeMap<OpId, Pending<P>>,
+    next_operation: u64,
+    outputs: VecDeque<Output<P>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records_refused: u64,
+    pub(crate) chunks_corrupt: u64,
+    pub(crate) bytes_served: u64,
+}
+
+/// What an operation in flight was for.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending<P> {
+    SaveRecords(Vec<Vec<u8>>),
+    ReadBlob(Hash),
+    VerifyBlob { hash: Hash, payload: P, from: Option<Peer> },
+    WriteBlob(Hash),
+    OpenFile(Hash),
+    VerifyChunk { chunk: ChunkRef, payload: P, from: Peer },
+    WriteChunk { chunk: ChunkRef, from: Peer },
+    SyncFile(Hash),
+    HashFile(Hash),
+    CompleteFile(Hash),
+    ServeChunk { chunk: ChunkRef, to: Peer },
+    ServeBlob { hash: Hash, to: Peer },
+    Stage(Name),
+    ProbeStaged(Name),
+    ProbeActive(Name),
+    Activate(Name),
+    GoBack { channel: Name, reason: String },
+    DropStaged { channel: Name },
+}
+
+impl<P: Payload> Node<P> {
+    /// A node that holds what `restored` says. Records are admitted again from
+    /// their bytes, so a store that was tampered with gains nothing.
+    pub fn new(config: Config, restored: Restored, now_us: u64) -> Self {
+        let mut node = Self {
+            now_us,
+            trust: Trust::new(config.mesh_id),
+            memo: Memo::default(),
+            random: Random::new(config.seed),
+            peers: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            files: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
+            unsaved: Vec::new(),
+            unsaved_retry_us: None,
+            digest_due_us: now_us + bounds::DIGEST_INTERVAL_US,
+            counters: Counters::default(),
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            outputs: VecDeque::new(),
+            config,
+        };
+        node.restore(restored);
+        node
+    }
+
+    /// Takes one input. Outputs are then to be drained with [`Node::poll`].
+    pub fn handle(&mut self, now_us: u64, input: Input<P>) {
+        // a driver's clock that stands or steps back must not undo a deadline
+        self.now_us = self.now_us.max(now_us);
+        match input {
+            Input::Command(command) => self.command(command),
+            Input::PeerUp(peer) => self.peer_up(peer),
+            Input::PeerDown(peer) => self.peer_down(peer),
+            Input::Message(peer, message) => self.message(peer, message),
+            Input::Gossip(envelope) => self.gossip(envelope),
+            Input::Done(operation, outcome) => {
+                if let Some(pending) = self.operations.remove(&operation) {
+                    self.done(pending, outcome);
+                }
+            }
+            Input::Tick => {}
+        }
+        self.run_timers();
+        self.schedule();
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll(&mut self) -> Option<Output<P>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due, on the clock of `handle`.
+    pub fn deadline(&self) -> Option<u64> {
+        let mut due_us = self.digest_due_us;
+        due_us = due_us.min(self.members_due_us());
+        due_us = due_us.min(self.fetch_due_us());
+        due_us = due_us.min(self.install_due_us());
+        due_us = due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX));
+        Some(due_us.max(self.now_us))
+    }
+
+    /// The verifier's state: what records this node accepted.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// What this node tells about itself.
+    pub fn status(&self) -> Status {
+        Status {
+            root_version: self.trust.root().map(|root| root.version),
+            members: self.members().collect(),
+            channels: self.channels.keys().map(|channel| self.channel_status(channel)).collect(),
+            cap_fetch_bytes_per_sec: self.bucket.rate(),
+            records_refused: self.counters.records_refused,
+            chunks_corrupt: self.counters.chunks_corrupt,
+            bytes_served: self.counters.bytes_served,
+        }
+    }
+
+    pub(crate) fn send(&mut self, peer: Peer, message: Message<P>) {
+        self.outputs.push_back(Output::Send(peer, message));
+    }
+
+    pub(crate) fn emit(&mut self, output: Output<P>) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn begin(&mut self, pending: Pending<P>) -> OpId {
+        let operation = OpId(self.next_operation);
+        self.next_operation += 1;
+        self.operations.insert(operation, pending);
+        operation
+    }
+
+    pub(crate) fn disk(&mut self, pending: Pending<P>, disk: Disk<P>) {
+        let operation = self.begin(pending);
+        self.emit(Output::Disk(operation, disk));
+    }
+
+    pub(crate) fn hash(&mut self, pending: Pending<P>, payload: P) {
+        let operation = self.begin(pending);
+        self.emit(Output::Hash(operation, payload));
+    }
+
+    /// Seconds since 1970, for validity checks.
+    pub(crate) fn wall_s(&self) -> u64 {
+        self.config.wall_at_zero_s.saturating_add(self.now_us / 1_000_000)
+    }
+
+    fn restore(&mut self, restored: Restored) {
+        let (wall_s, mut refused) = (self.wall_s(), 0);
+        for bytes in &restored.records {
+            let admitted = weft_record::Envelope::decode(bytes)
+                .and_then(|envelope| self.trust.admit(envelope, wall_s, &mut self.memo));
+            refused += u64::from(admitted.is_err());
+        }
+        self.counters.records_refused += refused;
+        for file in restored.files {
+            self.files.insert(file.file, FileState::restored(&file));
+        }
+        let follows: BTreeSet<Name> =
+            self.config.channels.iter().take(bounds::CHANNELS).cloned().collect();
+        for channel in follows {
+            let slots = restored.slots.iter().find(|(name, _)| *name == channel);
+            let slots = slots.map(|(_, slots)| slots.clone()).unwrap_or_default();
+            self.channels.insert(channel, Channel::new(slots));
+        }
+        self.probe_active_slots();
+        self.retarget_all();
+        self.schedule();
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Import(envelopes) => self.import(envelopes),
+            Command::CapFetch(rate) => self.bucket.set_rate(rate, self.now_us),
+            Command::Suspect(channel) => self.suspect(&channel),
+        }
+    }
+
+    fn message(&mut self, peer: Peer, message: Message<P>) {
+        match message {
+            Message::Control(control) => self.control(peer, control),
+            // before it proved itself a peer gets and gives nothing but Hello
+            _ if !self.is_member(&peer) => {}
+            Message::Get(chunk) => self.serve_chunk(peer, chunk),
+            Message::GetBlob(hash) => self.serve_blob(peer, hash),
+            Message::Data(chunk, payload) => self.chunk_arrived(peer, chunk, payload),
+            Message::Absent(chunk) => self.chunk_absent(peer, chunk),
+            Message::Blob(hash, payload) => self.blob_arrived(peer, hash, payload),
+            Message::NoBlob(hash) => self.blob_absent(peer, hash),
+        }
+    }
+
+    fn done(&mut self, pending: Pending<P>, outcome: Outcome<P>) {
+        match (pending, outcome) {
+            (Pending::SaveRecords(_), Outcome::Saved) => self.retarget_all(),
+            (Pending::SaveRecords(envelopes), outcome) => {
+                self.trouble(&outcome);
+                self.unsaved.extend(envelopes);
+                self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
+            }
+            (Pending::ReadBlob(hash), outcome) => self.blob_read(hash, outcome),
+            (Pending::VerifyBlob { hash, payload, from }, outcome) => {
+                self.blob_hashed(hash, payload, from, outcome);
+            }
+            (Pending::WriteBlob(hash), outcome) => self.blob_written(hash, outcome),
+            (Pending::OpenFile(file), outcome) => self.file_opened(file, outcome),
+            (Pending::VerifyChunk { chunk, payload, from }, outcome) => {
+                self.chunk_hashed(chunk, payload, from, outcome);
+            }
+            (Pending::WriteChunk { chunk, from }, outcome) => {
+                self.chunk_written(chunk, from, outcome);
+            }
+            (Pending::SyncFile(file), outcome) => self.file_synced(file, outcome),
+            (Pending::HashFile(file), outcome) => self.file_hashed(file, outcome),
+            (Pending::CompleteFile(file), outcome) => self.file_completed(file, outcome),
+            (Pending::ServeChunk { chunk, to }, outcome) => self.serve_read(chunk, to, outcome),
+            (Pending::ServeBlob { hash, to }, outcome) => self.serve_blob_read(hash, to, outcome),
+            (Pending::Stage(channel), outcome) => self.staged(channel, outcome),
+            (Pending::ProbeStaged(channel), outcome) => self.probed_staged(channel, outcome),
+            (Pending::ProbeActive(channel), outcome) => self.probed_active(channel, outcome),
+            (Pending::Activate(channel), outcome) => self.activated(channel, outcome),
+            (Pending::GoBack { channel, reason }, outcome) => {
+                self.went_back(channel, reason, outcome);
+            }
+            (Pending::DropStaged { channel }, outcome) => self.dropped_staged(channel, outcome),
+        }
+    }
+
+    /// Tells of a disk that refuses; what failed is tried again by its owner.
+    pub(crate) fn trouble(&mut self, outcome: &Outcome<P>) {
+        let text = match outcome {
+            Outcome::Failed(failure) => match failure.kind {
+                FailureKind::DiskFull => format!("no space left: {}", failure.text),
+                FailureKind::Disk | FailureKind::Model => failure.text.clone(),
+            },
+            _ => "the driver answered with the wrong kind of outcome".to_owned(),
+        };
+        self.event(Event::DiskTrouble { text, retry_in_us: bounds::DISK_RETRY_US });
+    }
+
+    fn run_timers(&mut self) {
+        if self.digest_due_us <= self.now_us {
+            // a little jitter keeps a site's nodes from speaking all at once
+            let jitter_us = self.random.below(bounds::DIGEST_INTERVAL_US / 4);
+            self.digest_due_us = self.now_us + bounds::DIGEST_INTERVAL_US - jitter_us;
+            self.send_digests();
+        }
+        if self.unsaved_retry_us.is_some_and(|due_us| due_us <= self.now_us) {
+            self.unsaved_retry_us = None;
+            let envelopes = std::mem::take(&mut self.unsaved);
+            self.save(envelopes);
+        }
+        self.run_member_timers();
+        self.run_fetch_timers();
+        self.run_install_timers();
+    }
+}

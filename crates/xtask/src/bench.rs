@@ -1,0 +1,64 @@
+//! `cargo xtask bench NAME`: figures beside a peer or a limit measured in the same run.
+
+mod demo;
+mod infer;
+mod records;
+mod report;
+mod transfer;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+pub(crate) use report::{Figure, Report};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The subject; without one, all of them.
+    name: Option<String>,
+    /// Print only the JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Renew the subject's section of docs/benchmarks.md.
+    #[arg(long)]
+    write: bool,
+}
+
+type Bench = fn() -> Result<Vec<Figure>>;
+
+const BENCHES: &[(&str, Bench)] = &[
+    ("records", records::run),
+    ("transfer", transfer::run),
+    ("infer", infer::run),
+    ("demo", demo::run),
+];
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let chosen: Vec<_> = BENCHES
+        .iter()
+        .filter(|(name, _)| options.name.as_deref().is_none_or(|wanted| wanted == *name))
+        .collect();
+    anyhow::ensure!(
+        !chosen.is_empty(),
+        "there is no such bench; there are {}",
+        BENCHES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    );
+    for (name, bench) in chosen {
+        let report = Report::new(name, bench()?)?;
+        if !options.json {
+            println!("{}", report.table());
+        }
+        if options.write {
+            report.write("docs/benchmarks.md")?;
+        }
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The middle of the values.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,55 @@
+//! Running other programs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The repository's root, two folders above this crate.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// Runs to the end with output shown; true if it succeeded.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> Result<bool> {
+    println!("$ {program} {}", arguments.join(" "));
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("could not run {program}"))?;
+    Ok(status.success())
+}
+
+/// Standard output of a program that must succeed.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    let out = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not run {program}"))?;
+    if !out.status.success() {
+        bail!("{program} {} ended with {}", arguments.join(" "), out.status);
+    }
+    Ok(String::from_utf8(out.stdout)?)
+}
+
+/// Whether a program answers to `--version`.
+pub(crate) fn has(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// The `weft` binary of the one optimized profile, built if it is not.
+pub(crate) fn weft() -> Result<PathBuf> {
+    if !succeeds("cargo", &["build", "--release", "--locked", "-p", "weft"])? {
+        bail!("weft does not build");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release").join("weft"))
+}

@@ -1,0 +1,523 @@
+//! The event loop: time, links, faults.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
+
+use weft_core::{
+    Command, Config, Event, Facts, Input, Message, Node, OpId, Outcome, Output, Payload, Peer,
+    ProbeMeasurement, ProbeRequest,
+};
+use weft_keys::SecretKey;
+use weft_record::{Hash, MeshId, Name, RecordId};
+
+use crate::{disk::VirtualDisk, log::EventLog, payload::Virtual};
+
+/// What one virtual node is.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    /// Bytes a second that it can send.
+    pub uplink_bytes_per_sec: u64,
+    /// Its fetch cap, if any.
+    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// It answers every request with other bytes than asked for.
+    pub corrupts: bool,
+    /// It is in another mesh.
+    pub stranger: bool,
+}
+
+impl Default for NodeSpec {
+    fn default() -> Self {
+        Self {
+            uplink_bytes_per_sec: 12_500_000,
+            cap_fetch_bytes_per_sec: None,
+            corrupts: false,
+            stranger: false,
+        }
+    }
+}
+
+/// How a node goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// The process is killed: what was written stays.
+    Kill,
+    /// The power fails: what was not synced is gone.
+    PowerCut,
+}
+
+/// A mesh of virtual nodes.
+pub struct World {
+    now_us: u64,
+    seed: u64,
+    mesh_id: MeshId,
+    nodes: Vec<Host>,
+    by_key: BTreeMap<Peer, usize>,
+    links: BTreeSet<(usize, usize)>,
+    /// Links wanted but cut by a partition.
+    cut: BTreeSet<(usize, usize)>,
+    /// Links that a node let go of.
+    dropped: BTreeSet<(usize, usize)>,
+    queue: BinaryHeap<Reverse<Queued>>,
+    sequence: u64,
+    log: EventLog,
+    /// Announcements spread; without them only head digests do.
+    pub gossip_works: bool,
+    /// Releases whose models answer wrongly, before or only after activation.
+    pub bad_models: BTreeSet<RecordId>,
+    /// Releases whose models begin to fail once active.
+    pub failing_models: BTreeSet<RecordId>,
+    /// What nodes told, with time and node.
+    pub events: Vec<(u64, usize, Event)>,
+}
+
+struct Host {
+    key: Peer,
+    spec: NodeSpec,
+    disk: VirtualDisk,
+    node: Option<Node<Virtual>>,
+    /// Counts starts: what was under way when the node went down comes to nothing.
+    life: u32,
+    uplink_free_us: u64,
+    tick_us: u64,
+}
+
+/// Half a round trip.
+const LATENCY_US: u64 = 2_000;
+/// A disk operation.
+const DISK_US: u64 = 300;
+/// A sync.
+const SYNC_US: u64 = 4_000;
+/// A probe run.
+const PROBE_US: u64 = 200_000;
+/// Bytes hashed a microsecond.
+const HASH_BYTES_PER_US: u64 = 1_000;
+/// A control message costs this many bytes of a link.
+const CONTROL_BYTES: u64 = 200;
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Queued {
+    at_us: u64,
+    sequence: u64,
+    node: usize,
+    life: u32,
+    what: What,
+}
+
+/// Ordered only so that the queue can hold it; (time, sequence) decides.
+struct What(Happening);
+
+impl PartialEq for What {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for What {}
+impl PartialOrd for What {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for What {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+enum Happening {
+    Up(usize),
+    Down(Peer),
+    Message { from: usize, life: u32, message: Message<Virtual> },
+    Gossip(Vec<u8>),
+    Done(OpId, Outcome<Virtual>),
+    Tick,
+}
+
+impl World {
+    /// An empty world around a mesh.
+    pub fn new(seed: u64, mesh_id: MeshId) -> Self {
+        Self {
+            now_us: 0,
+            seed,
+            mesh_id,
+            nodes: Vec::new(),
+            by_key: BTreeMap::new(),
+            links: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            log: EventLog::default(),
+            gossip_works: true,
+            bad_models: BTreeSet::new(),
+            failing_models: BTreeSet::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Adds a node with this disk and starts it; returns its index.
+    pub fn add_node(&mut self, spec: NodeSpec, disk: VirtualDisk) -> usize {
+        let index = self.nodes.len();
+        // the key comes from (seed, index) alone, so that a further node moves no other
+        let seed = blake3::derive_key("weft-sim node key", &[self.seed, index as u64].map(u64::to_le_bytes).concat());
+        let key = SecretKey::from_seed(seed).public();
+        self.by_key.insert(key, index);
+        self.nodes.push(Host {
+            key,
+            spec,
+            disk,
+            node: None,
+            life: 0,
+            uplink_free_us: 0,
+            tick_us: u64::MAX,
+        });
+        self.start(index);
+        index
+    }
+
+    /// Links two nodes.
+    pub fn connect(&mut self, a: usize, b: usize) {
+        let link = (a.min(b), a.max(b));
+        if self.links.insert(link) {
+            self.raise(link);
+        }
+    }
+
+    /// Cuts every link between the two sides, until [`World::heal`].
+    pub fn partition(&mut self, side: &[usize]) {
+        let crossing: Vec<(usize, usize)> = self
+            .links
+            .iter()
+            .filter(|(a, b)| side.contains(a) != side.contains(b))
+            .copied()
+            .collect();
+        for link in crossing {
+            self.links.remove(&link);
+            self.cut.insert(link);
+            self.lower(link);
+        }
+    }
+
+    /// Restores what partitions cut.
+    pub fn heal(&mut self) {
+        for link in std::mem::take(&mut self.cut) {
+            self.links.insert(link);
+            self.raise(link);
+        }
+    }
+
+    /// Links again what nodes themselves let go of, as a redialling network would.
+    pub fn relink(&mut self) {
+        for link in std::mem::take(&mut self.dropped) {
+            if self.links.insert(link) {
+                self.raise(link);
+            }
+        }
+    }
+
+    /// Takes a node down.
+    pub fn stop(&mut self, index: usize, outage: Outage) {
+        self.log.add(self.now_us, index, &format!("{outage:?}"));
+        let host = &mut self.nodes[index];
+        host.node = None;
+        host.life += 1;
+        host.tick_us = u64::MAX;
+        if outage == Outage::PowerCut {
+            host.disk.lose_unsynced();
+        }
+        let key = host.key;
+        for other in self.neighbours(index) {
+            self.push(self.now_us + LATENCY_US, other, Happening::Down(key));
+        }
+    }
+
+    /// Starts a node from its disk.
+    pub fn start(&mut self, index: usize) {
+        let mesh_id = self.mesh_id;
+        let host = &mut self.nodes[index];
+        let config = Config {
+            key: host.key,
+            mesh_id: if host.spec.stranger { MeshId([0x55; 32]) } else { mesh_id },
+            channels: vec![Name::new("stable").expect("a valid name")],
+            variant_preference: Vec::new(),
+            facts: Facts {
+                architecture: "x86_64".to_owned(),
+                ram_bytes: 8 << 30,
+                disk_bytes: 64 << 30,
+                isa: Vec::new(),
+            },
+            cap_fetch_bytes_per_sec: host.spec.cap_fetch_bytes_per_sec,
+            seed: self.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            wall_at_zero_s: 1_800_000_000,
+        };
+        host.node = Some(Node::new(config, host.disk.restore(), self.now_us));
+        for other in self.neighbours(index) {
+            self.raise((index.min(other), index.max(other)));
+        }
+        self.drain(index);
+    }
+
+    /// Hands a command to a node.
+    pub fn command(&mut self, index: usize, command: Command) {
+        self.give(index, Input::Command(command));
+    }
+
+    /// Runs until `done` holds or `limit_us` of virtual time have passed; true if it held.
+    pub fn run(&mut self, limit_us: u64, mut done: impl FnMut(&World) -> bool) -> bool {
+        let end_us = self.now_us + limit_us;
+        while !done(self) {
+            match self.queue.pop() {
+                Some(Reverse(next)) if next.at_us <= end_us => {
+                    self.now_us = next.at_us;
+                    self.happen(next);
+                }
+                later => {
+                    self.queue.extend(later);
+                    self.now_us = end_us;
+                    return done(self);
+                }
+            }
+        }
+        true
+    }
+
+    /// Virtual microseconds since the beginning.
+    pub fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// Nodes, up or down.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether the node is up.
+    pub fn is_up(&self, index: usize) -> bool {
+        self.nodes[index].node.is_some()
+    }
+
+    /// A node that is up.
+    pub fn node(&self, index: usize) -> Option<&Node<Virtual>> {
+        self.nodes[index].node.as_ref()
+    }
+
+    /// A node's disk.
+    pub fn disk(&mut self, index: usize) -> &mut VirtualDisk {
+        &mut self.nodes[index].disk
+    }
+
+    /// A node's key.
+    pub fn key(&self, index: usize) -> Peer {
+        self.nodes[index].key
+    }
+
+    /// What the node's active slot of the channel holds.
+    pub fn active(&self, index: usize, channel: &Name) -> Option<RecordId> {
+        self.nodes[index].disk.slots(channel).active.map(|slot| slot.release)
+    }
+
+    /// The hash over all that happened.
+    pub fn log_hash(&self) -> Hash {
+        self.log.hash()
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    fn neighbours(&self, index: usize) -> Vec<usize> {
+        let links = self.links.iter();
+        links
+            .filter_map(|&(a, b)| match (a == index, b == index) {
+                (true, _) => Some(b),
+                (_, true) => Some(a),
+                _ => None,
+            })
+            .filter(|&other| self.nodes[other].node.is_some())
+            .collect()
+    }
+
+    fn raise(&mut self, (a, b): (usize, usize)) {
+        self.push(self.now_us + LATENCY_US, a, Happening::Up(b));
+        self.push(self.now_us + LATENCY_US, b, Happening::Up(a));
+    }
+
+    fn lower(&mut self, (a, b): (usize, usize)) {
+        let (key_a, key_b) = (self.nodes[a].key, self.nodes[b].key);
+        self.push(self.now_us, a, Happening::Down(key_b));
+        self.push(self.now_us, b, Happening::Down(key_a));
+    }
+
+    fn push(&mut self, at_us: u64, node: usize, what: Happening) {
+        self.sequence += 1;
+        let life = self.nodes[node].life;
+        let (sequence, what) = (self.sequence, What(what));
+        self.queue.push(Reverse(Queued { at_us, sequence, node, life, what }));
+    }
+
+    fn happen(&mut self, next: Queued) {
+        let Queued { node: index, life, what: What(happening), .. } = next;
+        if self.nodes[index].life != life || self.nodes[index].node.is_none() {
+            return;
+        }
+        let input = match happening {
+            Happening::Up(other) => {
+                let link = (index.min(other), index.max(other));
+                if !self.links.contains(&link) || self.nodes[other].node.is_none() {
+                    return;
+                }
+                Input::PeerUp(self.nodes[other].key)
+            }
+            Happening::Down(key) => Input::PeerDown(key),
+            Happening::Message { from, life, message } => {
+                let link = (index.min(from), index.max(from));
+                if !self.links.contains(&link) || self.nodes[from].life != life {
+                    return;
+                }
+                Input::Message(self.nodes[from].key, message)
+            }
+            Happening::Gossip(envelope) => Input::Gossip(envelope),
+            Happening::Done(operation, outcome) => Input::Done(operation, outcome),
+            Happening::Tick => {
+                self.nodes[index].tick_us = u64::MAX;
+                Input::Tick
+            }
+        };
+        self.give(index, input);
+    }
+
+    fn give(&mut self, index: usize, input: Input<Virtual>) {
+        self.log.add(self.now_us, index, &summary(&input));
+        let now_us = self.now_us;
+        if let Some(node) = self.nodes[index].node.as_mut() {
+            node.handle(now_us, input);
+        }
+        self.drain(index);
+    }
+
+    fn drain(&mut self, index: usize) {
+        while let Some(output) = self.nodes[index].node.as_mut().and_then(Node::poll) {
+            self.carry_out(index, output);
+        }
+        let deadline_us = self.nodes[index].node.as_ref().and_then(Node::deadline);
+        if let Some(due_us) = deadline_us.filter(|due_us| *due_us < self.nodes[index].tick_us) {
+            self.nodes[index].tick_us = due_us;
+            self.push(due_us, index, Happening::Tick);
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
+        match output {
+            Output::Send(peer, message) => self.send(index, peer, message),
+            Output::Broadcast(_) if !self.gossip_works => {}
+            Output::Broadcast(envelope) => {
+                // gossip reaches whoever a path of links leads to
+                for other in self.reachable(index) {
+                    self.push(self.now_us + 3 * LATENCY_US, other, Happening::Gossip(envelope.clone()));
+                }
+            }
+            Output::Disconnect(peer, _) => {
+                if let Some(&other) = self.by_key.get(&peer) {
+                    let link = (index.min(other), index.max(other));
+                    if self.links.remove(&link) {
+                        self.dropped.insert(link);
+                    }
+                    let key = self.nodes[index].key;
+                    self.push(self.now_us + LATENCY_US, other, Happening::Down(key));
+                }
+            }
+            Output::Disk(operation, disk) => {
+                let syncs = matches!(
+                    disk,
+                    weft_core::Disk::SyncFile(_)
+                        | weft_core::Disk::CompleteFile(_)
+                        | weft_core::Disk::SaveRecords(_)
+                        | weft_core::Disk::Activate(_)
+                );
+                let outcome = self.nodes[index].disk.execute(disk);
+                let took_us = if syncs { SYNC_US } else { DISK_US };
+                self.push(self.now_us + took_us, index, Happening::Done(operation, outcome));
+            }
+            Output::Hash(operation, payload) => {
+                let took_us = 1 + payload.length / HASH_BYTES_PER_US;
+                let outcome = Outcome::Digest(payload.digest);
+                self.push(self.now_us + took_us, index, Happening::Done(operation, outcome));
+            }
+            Output::Probe(operation, request) => {
+                let outcome = self.probe(&request);
+                self.push(self.now_us + PROBE_US, index, Happening::Done(operation, outcome));
+            }
+            Output::Event(event) => {
+                self.log.add(self.now_us, index, &format!("{event:?}"));
+                self.events.push((self.now_us, index, event));
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, peer: Peer, message: Message<Virtual>) {
+        let Some(&to) = self.by_key.get(&peer) else { return };
+        let message = match message {
+            Message::Data(chunk, payload) if self.nodes[from].spec.corrupts => {
+                Message::Data(chunk, payload.corrupted())
+            }
+            message => message,
+        };
+        let bytes = match &message {
+            Message::Data(_, payload) | Message::Blob(_, payload) => payload.length() + CONTROL_BYTES,
+            _ => CONTROL_BYTES,
+        };
+        let host = &mut self.nodes[from];
+        let start_us = host.uplink_free_us.max(self.now_us);
+        host.uplink_free_us = start_us + bytes * 1_000_000 / host.spec.uplink_bytes_per_sec;
+        let (at_us, life) = (host.uplink_free_us + LATENCY_US, host.life);
+        self.push(at_us, to, Happening::Message { from, life, message });
+    }
+
+    fn probe(&self, request: &ProbeRequest) -> Outcome<Virtual> {
+        let release = request.plan.release;
+        let active = request.slot == weft_core::SlotKind::Active;
+        let wrong = self.bad_models.contains(&release)
+            || (active && self.failing_models.contains(&release));
+        let variant = request.plan.variant as usize;
+        let answers = request.probes.iter().map(|probe| {
+            if wrong { vec![0xbad] } else { probe.expected[variant].clone() }
+        });
+        Outcome::Probed(ProbeMeasurement {
+            answers: answers.collect(),
+            tokens_per_sec_milli: 10_000_000,
+            peak_memory_bytes: 1 << 20,
+        })
+    }
+
+    fn reachable(&self, from: usize) -> Vec<usize> {
+        let (mut seen, mut open) = (BTreeSet::from([from]), vec![from]);
+        while let Some(index) = open.pop() {
+            for other in self.neighbours(index) {
+                if seen.insert(other) {
+                    open.push(other);
+                }
+            }
+        }
+        seen.remove(&from);
+        seen.into_iter().collect()
+    }
+}
+
+/// One line for the log: what kind of input, about what.
+fn summary(input: &Input<Virtual>) -> String {
+    match input {
+        Input::Command(_) => "command".to_owned(),
+        Input::PeerUp(peer) => format!("up {peer}"),
+        Input::PeerDown(peer) => format!("down {peer}"),
+        Input::Message(peer, Message::Control(control)) => format!("from {peer} {control:?}"),
+        Input::Message(peer, Message::Get(chunk)) => format!("from {peer} get {chunk:?}"),
+        Input::Message(peer, Message::Data(chunk, _)) => format!("from {peer} data {chunk:?}"),
+        Input::Message(peer, Message::Absent(chunk)) => format!("from {peer} absent {chunk:?}"),
+        Input::Message(peer, _) => format!("from {peer} blob"),
+        Input::Gossip(envelope) => format!("gossip {}", Hash::of(envelope)),
+        Input::Done(operation, _) => format!("done {}", operation.0),
+        Input::Tick => "tick".to_owned(),
+    }
+}
