@@ -38,7 +38,7 @@ pub(crate) fn swarm(
     config: &NetConfig,
     blocked: Arc<Mutex<BlockList>>,
 ) -> Result<Swarm<Behaviour>, StartError> {
-    let keypair = Keypair::ed25519_from_bytes(*config.secret.to_bytes())
+    let keypair = Keypair::ed25519_from_bytes(*config.secret.seed())
         .map_err(|error| StartError::Key(error.to_string()))?;
     let behaviour = behaviour(&keypair, config, blocked)?;
     let builder = SwarmBuilder::with_existing_identity(keypair).with_tokio();

@@ -33,7 +33,7 @@ pub(crate) const CHUNK_STREAMS_INBOUND: usize = 4;
 pub(crate) const CONTROL_STREAMS_INBOUND: usize = 1;
 
 /// Longest chunk payload.
-pub(crate) const CHUNK_BYTES: usize = 1024 * 1024;
+pub(crate) const CHUNK_BYTES: usize = weft_record::MAX_CHUNK_BYTES as usize;
 /// Requests of one peer that are read and not yet answered in full: this many
 /// chunks of it may lie in memory. Further requests stay in its socket.
 pub(crate) const SERVES_PER_PEER: usize = 8;

@@ -411,7 +411,8 @@ impl Driver {
     }
 
     fn on_dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
-        if let DialError::LocalPeerId { .. } = error {
+        // Either way the place is this node itself.
+        if let DialError::LocalPeerId { .. } | DialError::NoAddresses = error {
             return self.dialer.failed_for_good(connection);
         }
         let reason = describe(error);

@@ -114,7 +114,7 @@ fn put_subject(bytes: &mut [u8], subject: Subject) {
 fn take_subject(bytes: &[u8]) -> (Hash, u32) {
     let mut hash = [0; 32];
     hash.copy_from_slice(&bytes[1..33]);
-    (Hash::from_bytes(hash), little_endian(&bytes[33..37]))
+    (Hash(hash), little_endian(&bytes[33..37]))
 }
 
 fn little_endian(bytes: &[u8]) -> u32 {
@@ -128,11 +128,11 @@ mod tests {
     use super::*;
 
     fn chunk(index: u32) -> Subject {
-        Subject::Chunk(ChunkRef { file: Hash::from_bytes([7; 32]), index })
+        Subject::Chunk(ChunkRef { file: Hash([7; 32]), index })
     }
 
     fn blob() -> Subject {
-        Subject::Blob(Hash::from_bytes([9; 32]))
+        Subject::Blob(Hash([9; 32]))
     }
 
     #[test]

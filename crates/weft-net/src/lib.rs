@@ -15,6 +15,9 @@ mod event;
 mod fault;
 mod frame;
 mod handle;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod hostile;
 mod identity;
 mod link;
 mod net;
@@ -27,6 +30,8 @@ mod transfer;
 pub use config::{NetConfig, Security, StartError};
 pub use event::NetEvent;
 pub use handle::{NetHandle, SendError};
+pub use identity::peer_name;
+pub use identity::peer_name;
 pub use libp2p::Multiaddr;
 pub use net::Net;
 pub use traffic::Traffic;
