@@ -3,8 +3,7 @@
 
 mod fixture;
 
-use burn::tensor::{Int, Tensor, TensorData};
-use fixture::{BOUND, Fixture, largest_difference};
+use fixture::{BOUND, Fixture, all_logits, ids, largest_difference};
 use weft_infer::arch::{BuildError, Llama, LlamaConfig};
 use weft_infer::{Backend, KvCache};
 
@@ -272,14 +271,6 @@ fn expected(fixture: &Fixture) -> Vec<f32> {
     fixture.logits.concat()
 }
 
-fn all_logits(model: &Llama, tokens: &[u32]) -> Vec<f32> {
-    model
-        .forward_train(ids(tokens))
-        .into_data()
-        .try_into_vec::<f32>()
-        .unwrap()
-}
-
 fn last_logits(model: &Llama, tokens: &[u32]) -> Vec<f32> {
     let mut cache = KvCache::new(model.config().layers, tokens.len());
     cached_logits(model, tokens, &mut cache)
@@ -288,12 +279,4 @@ fn last_logits(model: &Llama, tokens: &[u32]) -> Vec<f32> {
 fn cached_logits(model: &Llama, tokens: &[u32], cache: &mut KvCache) -> Vec<f32> {
     let logits = model.forward(ids(tokens), cache).unwrap();
     logits.into_data().try_into_vec::<f32>().unwrap()
-}
-
-fn ids(tokens: &[u32]) -> Tensor<2, Int> {
-    let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-    Tensor::from_data(
-        TensorData::new(ids, [1, tokens.len()]),
-        &Backend::Ndarray.device(),
-    )
 }
