@@ -24,7 +24,10 @@ pub fn safety(
         for (kind, slot) in [("active", &slots.active), ("previous", &slots.previous)] {
             let Some(slot) = slot else { continue };
             let Some(release) = releases.get(&slot.release) else {
-                let text = format!("node {index}: {kind} release {} was never signed", slot.release);
+                let text = format!(
+                    "node {index}: {kind} release {} was never signed",
+                    slot.release
+                );
                 violations.push(Violation(text));
                 continue;
             };
@@ -79,7 +82,11 @@ pub fn converged(
 pub fn no_refetch(world: &mut World, index: usize) -> Vec<Violation> {
     let rewritten = world.disk(index).durable_rewrites;
     (rewritten > 0)
-        .then(|| Violation(format!("node {index}: {rewritten} durable chunks were fetched again")))
+        .then(|| {
+            Violation(format!(
+                "node {index}: {rewritten} durable chunks were fetched again"
+            ))
+        })
         .into_iter()
         .collect()
 }

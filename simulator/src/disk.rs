@@ -7,7 +7,7 @@ use std::{
 
 use weft_core::{
     ChunkRef, ChunkSource, Disk, Failure, FailureKind, FoundChunk, Outcome, Restored, RestoredFile,
-    SlotPlan, Slots,
+    Slots,
 };
 use weft_record::{ChunkMap, Hash, Name};
 
@@ -41,10 +41,14 @@ struct VirtualFile {
 impl VirtualDisk {
     /// Lays a whole release on the disk, as if it had been imported.
     pub fn preload(&mut self, release: &VirtualRelease) {
-        self.blobs.insert(release.chunk_map_hash(), Virtual::blob(release.map.encode()));
+        self.blobs.insert(
+            release.chunk_map_hash(),
+            Virtual::blob(release.map.encode()),
+        );
         let chunks = release.map.chunks.iter().enumerate();
-        let present: BTreeMap<u32, Hash> =
-            chunks.map(|(index, chunk)| (index as u32, chunk.hash)).collect();
+        let present: BTreeMap<u32, Hash> = chunks
+            .map(|(index, chunk)| (index as u32, chunk.hash))
+            .collect();
         let file = VirtualFile {
             length: release.length,
             map: Arc::clone(&release.map),
@@ -65,7 +69,11 @@ impl VirtualDisk {
         });
         Restored {
             records: self.records.clone(),
-            slots: self.slots.iter().map(|(name, slots)| (name.clone(), slots.clone())).collect(),
+            slots: self
+                .slots
+                .iter()
+                .map(|(name, slots)| (name.clone(), slots.clone()))
+                .collect(),
             files: files.collect(),
         }
     }
@@ -95,7 +103,9 @@ impl VirtualDisk {
     pub fn holds_whole(&self, file: &Hash) -> bool {
         self.files.get(file).is_some_and(|state| {
             let chunks = state.map.chunks.iter().enumerate();
-            chunks.into_iter().all(|(i, chunk)| state.present.get(&(i as u32)) == Some(&chunk.hash))
+            chunks
+                .into_iter()
+                .all(|(i, chunk)| state.present.get(&(i as u32)) == Some(&chunk.hash))
         })
     }
 
@@ -148,7 +158,8 @@ impl VirtualDisk {
                 Outcome::Synced
             }
             Disk::Stage(plan) => {
-                self.slot(&plan).staged = Some(plan);
+                let channel = plan.channel.clone();
+                self.slots.entry(channel).or_default().staged = Some(plan);
                 Outcome::Staged
             }
             Disk::Activate(channel) => {
@@ -159,20 +170,20 @@ impl VirtualDisk {
             }
             Disk::GoBack(channel) => {
                 let slots = self.slots.entry(channel).or_default();
-                slots.failed.extend(slots.active.take().map(|slot| slot.head));
+                slots
+                    .failed
+                    .extend(slots.active.take().map(|slot| slot.head));
                 slots.active = slots.previous.take();
                 Outcome::Switched
             }
             Disk::DropStaged(channel) => {
                 let slots = self.slots.entry(channel).or_default();
-                slots.failed.extend(slots.staged.take().map(|slot| slot.head));
+                slots
+                    .failed
+                    .extend(slots.staged.take().map(|slot| slot.head));
                 Outcome::Switched
             }
         }
-    }
-
-    fn slot(&mut self, plan: &SlotPlan) -> &mut Slots {
-        self.slots.entry(plan.channel.clone()).or_default()
     }
 
     fn read(&self, chunk: ChunkRef) -> Option<Virtual> {
@@ -201,11 +212,19 @@ impl VirtualDisk {
             let index = index as u32;
             if let Some(digest) = state.present.get(&index) {
                 let source = ChunkSource::Resumed;
-                found.push(FoundChunk { index, digest: *digest, source });
+                found.push(FoundChunk {
+                    index,
+                    digest: *digest,
+                    source,
+                });
             } else if elsewhere.contains(&chunk.hash) {
                 state.present.insert(index, chunk.hash);
                 let source = ChunkSource::Reused;
-                found.push(FoundChunk { index, digest: chunk.hash, source });
+                found.push(FoundChunk {
+                    index,
+                    digest: chunk.hash,
+                    source,
+                });
             }
         }
         found

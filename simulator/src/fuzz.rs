@@ -54,7 +54,11 @@ pub fn run(seed: u64) -> Verdict {
             }
         }
         let uplink_bytes_per_sec = 500_000 + draw.below(4_000_000);
-        let spec = NodeSpec { uplink_bytes_per_sec, corrupts: index == corrupt, ..NodeSpec::default() };
+        let spec = NodeSpec {
+            uplink_bytes_per_sec,
+            corrupts: index == corrupt,
+            ..NodeSpec::default()
+        };
         world.add_node(spec, disk);
     }
     // a ring, so that every cut leaves two halves, and a few chords
@@ -122,7 +126,9 @@ pub fn run(seed: u64) -> Verdict {
     world.relink();
     let honest: Vec<usize> = (0..nodes).filter(|&index| index != corrupt).collect();
     let settled = |world: &World| {
-        honest.iter().all(|&index| world.active(index, &channel) == Some(expected))
+        honest
+            .iter()
+            .all(|&index| world.active(index, &channel) == Some(expected))
     };
     if published < 3 {
         world.run(HEAL_US, settled);
@@ -137,7 +143,12 @@ pub fn run(seed: u64) -> Verdict {
         violations.extend(checkers::no_refetch(&mut world, index));
     }
     let (hash, events, virtual_us) = (world.log_hash(), world.log().lines(), world.now_us());
-    Verdict { violations, hash, events, virtual_us }
+    Verdict {
+        violations,
+        hash,
+        events,
+        virtual_us,
+    }
 }
 
 /// The channel that virtual meshes use.

@@ -49,8 +49,9 @@ fn fuzz_options(options: &[&str]) -> Option<(u64, u64)> {
 }
 
 fn golden(write: bool) -> ExitCode {
-    let lines: Vec<String> =
-        GOLDEN_SEEDS.map(|seed| format!("{seed} {}\n", fuzz::run(seed).hash)).collect();
+    let lines: Vec<String> = GOLDEN_SEEDS
+        .map(|seed| format!("{seed} {}\n", fuzz::run(seed).hash))
+        .collect();
     let text = lines.concat();
     if write {
         return match std::fs::write(GOLDEN, &text) {
@@ -64,12 +65,18 @@ fn golden(write: bool) -> ExitCode {
     let expected = std::fs::read_to_string(GOLDEN).unwrap_or_default();
     for (line, wanted) in lines.iter().zip(expected.lines()) {
         let same = line.trim_end() == wanted;
-        println!("{} {}", if same { "same " } else { "OTHER" }, line.trim_end());
+        println!(
+            "{} {}",
+            if same { "same " } else { "OTHER" },
+            line.trim_end()
+        );
     }
     if text == expected {
         return ExitCode::SUCCESS;
     }
-    eprintln!("the event logs are not those of simulator/golden.txt; if the core changed on purpose: weft-sim golden --write");
+    eprintln!(
+        "the event logs are not those of simulator/golden.txt; if the core changed on purpose: weft-sim golden --write"
+    );
     ExitCode::FAILURE
 }
 
@@ -90,14 +97,27 @@ fn fuzz_many(count: u64, first: u64) -> ExitCode {
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
     println!("{count} runs, {events} events, {rate:.0} runs a second, {failed} with violations");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn replay(seed: u64) -> ExitCode {
     let verdict = fuzz::run(seed);
-    println!("seed {seed} hash {} events {} virtual {} ms", verdict.hash, verdict.events, verdict.virtual_us / 1_000);
+    println!(
+        "seed {seed} hash {} events {} virtual {} ms",
+        verdict.hash,
+        verdict.events,
+        verdict.virtual_us / 1_000
+    );
     for violation in &verdict.violations {
         println!("{}", violation.0);
     }
-    if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if verdict.violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

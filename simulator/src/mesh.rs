@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
+use weft_core::Command;
 use weft_keys::SecretKey;
-use weft_record::{ChunkEntry, ChunkMap, Hash, MeshId, Name, RecordId, Trust};
+use weft_record::{
+    Admission, ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
+    Probe, ProbeLimits, ProbeSet, RecordId, Release, Requires, Role, Root, Trust, Variant,
+    mesh_id_of, next_head, seal,
+};
+
+/// When virtual meshes are made, seconds since 1970.
+const NOW_S: u64 = 1_800_000_000;
 
 /// Signs everything of a virtual mesh; its key comes from a seed.
 pub struct Admin {
     key: SecretKey,
     trust: Trust,
     mesh_id: MeshId,
-    root: Vec<u8>,
-    memo: weft_record::Memo,
+    root: Envelope,
+    memo: Memo,
 }
 
 /// A release of one file.
@@ -34,16 +42,131 @@ impl VirtualRelease {
         let entries = (0..chunks).map(|index| {
             let version = if index < shared { "shared" } else { version };
             let hash = Hash::of(format!("{version} {index} {chunk_bytes}").as_bytes());
-            ChunkEntry { length: chunk_bytes, hash }
+            ChunkEntry {
+                length: chunk_bytes,
+                hash,
+            }
         });
-        let map = ChunkMap { chunks: entries.collect() };
+        let map = ChunkMap {
+            chunks: entries.collect(),
+        };
         let file = Hash::of(format!("file of {}", map.hash()).as_bytes());
         let length = u64::from(chunks) * u64::from(chunk_bytes);
-        Self { version: version.to_owned(), file, length, map: Arc::new(map) }
+        Self {
+            version: version.to_owned(),
+            file,
+            length,
+            map: Arc::new(map),
+        }
     }
 
     /// The name of its chunk map.
     pub fn chunk_map_hash(&self) -> Hash {
         Hash::of(&self.map.encode())
+    }
+}
+
+impl Admin {
+    /// A mesh of one admin key, made from a seed.
+    pub fn new(seed: u64) -> Self {
+        let bytes = blake3::derive_key("weft-sim admin key", &seed.to_le_bytes());
+        let key = SecretKey::from_seed(bytes);
+        let role = |name: &str, kind| {
+            Role::for_kind(
+                Name::new(name).expect("a valid name"),
+                kind,
+                vec![key.public()],
+                1,
+            )
+        };
+        let roles = vec![role("head", Kind::Head), role("release", Kind::Release)];
+        let genesis = Root::genesis(vec![key.public()], 1, roles, NOW_S);
+        let mesh_id = mesh_id_of(&genesis);
+        let root = seal(Kind::Root, mesh_id, &genesis, &[&key]);
+        let (mut trust, mut memo) = (Trust::new(mesh_id), Memo::default());
+        trust
+            .admit(root.clone(), NOW_S, &mut memo)
+            .expect("an own root is admitted");
+        Self {
+            key,
+            trust,
+            mesh_id,
+            root,
+            memo,
+        }
+    }
+
+    /// The mesh.
+    pub fn mesh_id(&self) -> MeshId {
+        self.mesh_id
+    }
+
+    /// The channel that it publishes on.
+    pub fn channel(&self) -> Name {
+        Name::new("stable").expect("a valid name")
+    }
+
+    /// Signs the release and a head that names it: the release's id, and what an admin
+    /// hands to a node.
+    pub fn publish(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
+        let record = release.record(self.trust.releases().count() as u64);
+        let release = seal(Kind::Release, self.mesh_id, &record, &[&self.key]);
+        let id = release.record_id();
+        self.admit(&release);
+        let head = next_head(&self.trust, &self.channel(), id, Hash::default(), NOW_S);
+        let head = seal(Kind::Head, self.mesh_id, &head, &[&self.key]);
+        self.admit(&head);
+        (
+            id,
+            Command::Import([&self.root, &release, &head].map(Envelope::encode).to_vec()),
+        )
+    }
+
+    fn admit(&mut self, envelope: &Envelope) {
+        let admitted = self.trust.admit(envelope.clone(), NOW_S, &mut self.memo);
+        assert!(
+            matches!(admitted, Ok(Admission::New(..))),
+            "an own record: {admitted:?}"
+        );
+    }
+}
+
+impl VirtualRelease {
+    fn record(&self, counter: u64) -> Release {
+        let file = FileEntry {
+            path: "model.gguf".to_owned(),
+            length: self.length,
+            blake3: self.file,
+            chunk_map: self.chunk_map_hash(),
+        };
+        let variant = Variant {
+            quantization: Name::new("q8_0").expect("a valid name"),
+            files: vec![file],
+            requires: Requires::default(),
+        };
+        let probe = Probe {
+            prompt: "P-101 temp 99C>85".to_owned(),
+            max_tokens: 8,
+            expected: vec![vec![1, 2, 3]],
+        };
+        Release {
+            model: Name::new("virtual").expect("a valid name"),
+            version: self.version.clone(),
+            counter,
+            variants: vec![variant],
+            tokenizer: None,
+            template: None,
+            base: None,
+            probe_set: ProbeSet {
+                probes: vec![probe],
+                limits: ProbeLimits {
+                    min_match_bp: 10_000,
+                    ..ProbeLimits::default()
+                },
+            },
+            lineage: Lineage::default(),
+            notes: String::new(),
+            licence: "Apache-2.0".to_owned(),
+        }
     }
 }

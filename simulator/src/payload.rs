@@ -20,18 +20,30 @@ pub struct Virtual {
 impl Virtual {
     /// A chunk.
     pub fn chunk(digest: Hash, length: u64) -> Self {
-        Self { digest, length, blob: None }
+        Self {
+            digest,
+            length,
+            blob: None,
+        }
     }
 
     /// A blob with its bytes.
     pub fn blob(bytes: Vec<u8>) -> Self {
-        Self { digest: Hash::of(&bytes), length: bytes.len() as u64, blob: Some(bytes.into()) }
+        Self {
+            digest: Hash::of(&bytes),
+            length: bytes.len() as u64,
+            blob: Some(bytes.into()),
+        }
     }
 
     /// The same length, other bytes.
     #[must_use]
     pub fn corrupted(&self) -> Self {
-        Self { digest: Hash::of(b"corrupted"), length: self.length, blob: None }
+        Self {
+            digest: Hash::of(b"corrupted"),
+            length: self.length,
+            blob: None,
+        }
     }
 }
 

@@ -128,7 +128,11 @@ impl Ord for What {
 enum Happening {
     Up(usize),
     Down(Peer),
-    Message { from: usize, life: u32, message: Message<Virtual> },
+    Message {
+        from: usize,
+        life: u32,
+        message: Message<Virtual>,
+    },
     Gossip(Vec<u8>),
     Done(OpId, Outcome<Virtual>),
     Tick,
@@ -160,7 +164,10 @@ impl World {
     pub fn add_node(&mut self, spec: NodeSpec, disk: VirtualDisk) -> usize {
         let index = self.nodes.len();
         // the key comes from (seed, index) alone, so that a further node moves no other
-        let seed = blake3::derive_key("weft-sim node key", &[self.seed, index as u64].map(u64::to_le_bytes).concat());
+        let seed = blake3::derive_key(
+            "weft-sim node key",
+            &[self.seed, index as u64].map(u64::to_le_bytes).concat(),
+        );
         let key = SecretKey::from_seed(seed).public();
         self.by_key.insert(key, index);
         self.nodes.push(Host {
@@ -238,7 +245,11 @@ impl World {
         let host = &mut self.nodes[index];
         let config = Config {
             key: host.key,
-            mesh_id: if host.spec.stranger { MeshId([0x55; 32]) } else { mesh_id },
+            mesh_id: if host.spec.stranger {
+                MeshId([0x55; 32])
+            } else {
+                mesh_id
+            },
             channels: vec![Name::new("stable").expect("a valid name")],
             variant_preference: Vec::new(),
             facts: Facts {
@@ -314,7 +325,11 @@ impl World {
 
     /// What the node's active slot of the channel holds.
     pub fn active(&self, index: usize, channel: &Name) -> Option<RecordId> {
-        self.nodes[index].disk.slots(channel).active.map(|slot| slot.release)
+        self.nodes[index]
+            .disk
+            .slots(channel)
+            .active
+            .map(|slot| slot.release)
     }
 
     /// The hash over all that happened.
@@ -354,11 +369,22 @@ impl World {
         self.sequence += 1;
         let life = self.nodes[node].life;
         let (sequence, what) = (self.sequence, What(what));
-        self.queue.push(Reverse(Queued { at_us, sequence, node, life, what }));
+        self.queue.push(Reverse(Queued {
+            at_us,
+            sequence,
+            node,
+            life,
+            what,
+        }));
     }
 
     fn happen(&mut self, next: Queued) {
-        let Queued { node: index, life, what: What(happening), .. } = next;
+        let Queued {
+            node: index,
+            life,
+            what: What(happening),
+            ..
+        } = next;
         if self.nodes[index].life != life || self.nodes[index].node.is_none() {
             return;
         }
@@ -371,7 +397,11 @@ impl World {
                 Input::PeerUp(self.nodes[other].key)
             }
             Happening::Down(key) => Input::PeerDown(key),
-            Happening::Message { from, life, message } => {
+            Happening::Message {
+                from,
+                life,
+                message,
+            } => {
                 let link = (index.min(from), index.max(from));
                 if !self.links.contains(&link) || self.nodes[from].life != life {
                     return;
@@ -415,7 +445,11 @@ impl World {
             Output::Broadcast(envelope) => {
                 // gossip reaches whoever a path of links leads to
                 for other in self.reachable(index) {
-                    self.push(self.now_us + 3 * LATENCY_US, other, Happening::Gossip(envelope.clone()));
+                    self.push(
+                        self.now_us + 3 * LATENCY_US,
+                        other,
+                        Happening::Gossip(envelope.clone()),
+                    );
                 }
             }
             Output::Disconnect(peer, _) => {
@@ -438,16 +472,28 @@ impl World {
                 );
                 let outcome = self.nodes[index].disk.execute(disk);
                 let took_us = if syncs { SYNC_US } else { DISK_US };
-                self.push(self.now_us + took_us, index, Happening::Done(operation, outcome));
+                self.push(
+                    self.now_us + took_us,
+                    index,
+                    Happening::Done(operation, outcome),
+                );
             }
             Output::Hash(operation, payload) => {
                 let took_us = 1 + payload.length / HASH_BYTES_PER_US;
                 let outcome = Outcome::Digest(payload.digest);
-                self.push(self.now_us + took_us, index, Happening::Done(operation, outcome));
+                self.push(
+                    self.now_us + took_us,
+                    index,
+                    Happening::Done(operation, outcome),
+                );
             }
             Output::Probe(operation, request) => {
                 let outcome = self.probe(&request);
-                self.push(self.now_us + PROBE_US, index, Happening::Done(operation, outcome));
+                self.push(
+                    self.now_us + PROBE_US,
+                    index,
+                    Happening::Done(operation, outcome),
+                );
             }
             Output::Event(event) => {
                 self.log.add(self.now_us, index, &format!("{event:?}"));
@@ -457,7 +503,9 @@ impl World {
     }
 
     fn send(&mut self, from: usize, peer: Peer, message: Message<Virtual>) {
-        let Some(&to) = self.by_key.get(&peer) else { return };
+        let Some(&to) = self.by_key.get(&peer) else {
+            return;
+        };
         let message = match message {
             Message::Data(chunk, payload) if self.nodes[from].spec.corrupts => {
                 Message::Data(chunk, payload.corrupted())
@@ -465,14 +513,24 @@ impl World {
             message => message,
         };
         let bytes = match &message {
-            Message::Data(_, payload) | Message::Blob(_, payload) => payload.length() + CONTROL_BYTES,
+            Message::Data(_, payload) | Message::Blob(_, payload) => {
+                payload.length() + CONTROL_BYTES
+            }
             _ => CONTROL_BYTES,
         };
         let host = &mut self.nodes[from];
         let start_us = host.uplink_free_us.max(self.now_us);
         host.uplink_free_us = start_us + bytes * 1_000_000 / host.spec.uplink_bytes_per_sec;
         let (at_us, life) = (host.uplink_free_us + LATENCY_US, host.life);
-        self.push(at_us, to, Happening::Message { from, life, message });
+        self.push(
+            at_us,
+            to,
+            Happening::Message {
+                from,
+                life,
+                message,
+            },
+        );
     }
 
     fn probe(&self, request: &ProbeRequest) -> Outcome<Virtual> {
@@ -482,7 +540,11 @@ impl World {
             || (active && self.failing_models.contains(&release));
         let variant = request.plan.variant as usize;
         let answers = request.probes.iter().map(|probe| {
-            if wrong { vec![0xbad] } else { probe.expected[variant].clone() }
+            if wrong {
+                vec![0xbad]
+            } else {
+                probe.expected[variant].clone()
+            }
         });
         Outcome::Probed(ProbeMeasurement {
             answers: answers.collect(),

@@ -10,7 +10,11 @@ pub(crate) struct Bits {
 
 impl Bits {
     pub(crate) fn new(length: usize) -> Self {
-        Self { bytes: vec![0; length.div_ceil(8)], length, ones: 0 }
+        Self {
+            bytes: vec![0; length.div_ceil(8)],
+            length,
+            ones: 0,
+        }
     }
 
     pub(crate) fn full(length: usize) -> Self {
@@ -27,7 +31,11 @@ impl Bits {
             return None;
         }
         let ones = bytes.iter().map(|byte| byte.count_ones() as usize).sum();
-        let bits = Self { bytes: bytes.to_vec(), length, ones };
+        let bits = Self {
+            bytes: bytes.to_vec(),
+            length,
+            ones,
+        };
         let in_range = (0..length).filter(|&index| bits.get(index)).count();
         (in_range == ones).then_some(bits)
     }

@@ -4,7 +4,7 @@ use weft_record::{Admission, Envelope, Have, Kind, Refusal};
 
 use crate::{
     bounds,
-    io::{Disk, DisconnectReason, Event, Output},
+    io::{DisconnectReason, Disk, Event, Output},
     message::{Control, Message, Payload, Peer},
     node::{Node, Pending},
 };
@@ -63,7 +63,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn save(&mut self, envelopes: Vec<Vec<u8>>) {
-        self.disk(Pending::SaveRecords(envelopes.clone()), Disk::SaveRecords(envelopes));
+        self.disk(
+            Pending::SaveRecords(envelopes.clone()),
+            Disk::SaveRecords(envelopes),
+        );
     }
 
     /// Answers with what the peer lacks, in as many messages as that takes.
@@ -104,7 +107,10 @@ impl<P: Payload> Node<P> {
 
     fn forked_channels(&self) -> Vec<weft_record::Name> {
         let followed = self.channels.keys();
-        followed.filter(|channel| self.trust.fork(channel).is_some()).cloned().collect()
+        followed
+            .filter(|channel| self.trust.fork(channel).is_some())
+            .cloned()
+            .collect()
     }
 
     /// Counts a refusal; false if the sender was let go for it.
@@ -116,7 +122,9 @@ impl<P: Payload> Node<P> {
             attack: refusal.attack().to_owned(),
         });
         let Some(peer) = from else { return true };
-        let Some(state) = self.peers.get_mut(&peer) else { return false };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         state.refusals += 1;
         if state.refusals > bounds::REFUSALS_PER_PEER {
             self.disconnect(peer, DisconnectReason::Misbehaved);

@@ -12,7 +12,7 @@ use crate::{
     bits::Bits,
     bounds,
     config::RestoredFile,
-    io::{ChunkSource, Disk, DisconnectReason, Event, FoundChunk, Outcome},
+    io::{ChunkSource, DisconnectReason, Disk, Event, FoundChunk, Outcome},
     members::PeerState,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
@@ -132,7 +132,10 @@ impl FileState {
     }
 
     fn chunk_length(&self, index: u32) -> Option<u64> {
-        self.map.chunks.get(index as usize).map(|chunk| u64::from(chunk.length))
+        self.map
+            .chunks
+            .get(index as usize)
+            .map(|chunk| u64::from(chunk.length))
     }
 
     /// The missing chunk that fewest members hold, of those that `bits` has; ties
@@ -188,7 +191,11 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn blob_read(&mut self, hash: Hash, outcome: Outcome<P>) {
         if let Outcome::Blob(Some(payload)) = outcome {
-            let pending = Pending::VerifyBlob { hash, payload: payload.clone(), from: None };
+            let pending = Pending::VerifyBlob {
+                hash,
+                payload: payload.clone(),
+                from: None,
+            };
             self.hash(pending, payload);
         } else if let Some(blob) = self.blobs.get_mut(&hash) {
             blob.busy = false;
@@ -196,7 +203,9 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn blob_arrived(&mut self, peer: Peer, hash: Hash, payload: P) {
-        let Some(blob) = self.blobs.get_mut(&hash) else { return };
+        let Some(blob) = self.blobs.get_mut(&hash) else {
+            return;
+        };
         if blob.asked.is_none_or(|(asked, _)| asked != peer) {
             return;
         }
@@ -206,7 +215,11 @@ impl<P: Payload> Node<P> {
             return;
         }
         blob.busy = true;
-        let pending = Pending::VerifyBlob { hash, payload: payload.clone(), from: Some(peer) };
+        let pending = Pending::VerifyBlob {
+            hash,
+            payload: payload.clone(),
+            from: Some(peer),
+        };
         self.hash(pending, payload);
     }
 
@@ -226,7 +239,9 @@ impl<P: Payload> Node<P> {
         from: Option<Peer>,
         outcome: Outcome<P>,
     ) {
-        let Some(blob) = self.blobs.get_mut(&hash) else { return };
+        let Some(blob) = self.blobs.get_mut(&hash) else {
+            return;
+        };
         blob.busy = false;
         let matches = matches!(outcome, Outcome::Digest(digest) if digest == hash);
         if !matches {
@@ -249,7 +264,8 @@ impl<P: Payload> Node<P> {
             self.disk(Pending::WriteBlob(hash), Disk::WriteBlob(hash, payload));
         }
         let map = Arc::new(map);
-        self.files.insert(file, FileState::new(length, map, FilePhase::Opening));
+        self.files
+            .insert(file, FileState::new(length, map, FilePhase::Opening));
         self.open_file(file);
     }
 
@@ -268,8 +284,11 @@ impl<P: Payload> Node<P> {
             if blob.asked.is_some() || blob.busy || blob.retry_us > now_us {
                 continue;
             }
-            let candidates: Vec<Peer> =
-                members.iter().filter(|peer| !blob.refused.contains(peer)).copied().collect();
+            let candidates: Vec<Peer> = members
+                .iter()
+                .filter(|peer| !blob.refused.contains(peer))
+                .copied()
+                .collect();
             if candidates.is_empty() {
                 // everybody was asked: a new round a little later
                 if !blob.refused.is_empty() {
@@ -293,22 +312,37 @@ impl<P: Payload> Node<P> {
 
 impl<P: Payload> Node<P> {
     fn open_file(&mut self, file: Hash) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         state.phase = FilePhase::Opening;
-        let disk = Disk::OpenFile { file, length: state.length, map: Arc::clone(&state.map) };
+        let disk = Disk::OpenFile {
+            file,
+            length: state.length,
+            map: Arc::clone(&state.map),
+        };
         self.disk(Pending::OpenFile(file), disk);
     }
 
     pub(crate) fn file_opened(&mut self, file: Hash, outcome: Outcome<P>) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         let Outcome::Opened(found) = outcome else {
             state.retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
             self.trouble(&outcome);
             return;
         };
         state.phase = FilePhase::Fetching;
-        for FoundChunk { index, digest, source } in found {
-            let Some(chunk) = state.map.chunks.get(index as usize) else { continue };
+        for FoundChunk {
+            index,
+            digest,
+            source,
+        } in found
+        {
+            let Some(chunk) = state.map.chunks.get(index as usize) else {
+                continue;
+            };
             if chunk.hash != digest || !state.held.set(index as usize) {
                 continue;
             }
@@ -357,7 +391,11 @@ impl<P: Payload> Node<P> {
 
     /// Asks every member to tell which chunks it holds.
     fn want(&mut self, file: Hash) {
-        if self.files.get(&file).is_some_and(|state| state.phase == FilePhase::Fetching) {
+        if self
+            .files
+            .get(&file)
+            .is_some_and(|state| state.phase == FilePhase::Fetching)
+        {
             for peer in self.members().collect::<Vec<_>>() {
                 self.send(peer, Message::Control(Control::Want(file)));
             }
@@ -366,19 +404,26 @@ impl<P: Payload> Node<P> {
 
     /// Asks a new member about every file that is being fetched.
     pub(crate) fn want_from(&mut self, peer: Peer) {
-        let fetching = self.files.iter().filter(|(_, state)| state.phase == FilePhase::Fetching);
+        let fetching = self
+            .files
+            .iter()
+            .filter(|(_, state)| state.phase == FilePhase::Fetching);
         for file in fetching.map(|(file, _)| *file).collect::<Vec<_>>() {
             self.send(peer, Message::Control(Control::Want(file)));
         }
     }
 
     pub(crate) fn bits_arrived(&mut self, peer: Peer, file: Hash, bytes: &[u8]) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         let Some(bits) = Bits::decode(bytes, state.map.chunks.len()) else {
             self.disconnect(peer, DisconnectReason::Misbehaved);
             return;
         };
-        let Some(peer_state) = self.peers.get_mut(&peer) else { return };
+        let Some(peer_state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         state.count_holder(&bits, 1);
         if let Some(old) = peer_state.holds.insert(file, bits) {
             state.count_holder(&old, -1);
@@ -386,10 +431,17 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn gained_arrived(&mut self, peer: Peer, file: Hash, indexes: &[u32]) {
-        let Some(state) = self.files.get_mut(&file) else { return };
-        let Some(peer_state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
+        let Some(peer_state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         let chunks = state.map.chunks.len();
-        let bits = peer_state.holds.entry(file).or_insert_with(|| Bits::new(chunks));
+        let bits = peer_state
+            .holds
+            .entry(file)
+            .or_insert_with(|| Bits::new(chunks));
         for &index in indexes {
             if bits.set(index as usize) {
                 state.holders[index as usize] = state.holders[index as usize].saturating_add(1);
@@ -419,7 +471,9 @@ impl<P: Payload> Node<P> {
     /// True if a request went out.
     fn request_one(&mut self, file: Hash) -> bool {
         let outstanding: usize = self.peers.values().map(|state| state.requests.len()).sum();
-        let Some(state) = self.files.get_mut(&file) else { return false };
+        let Some(state) = self.files.get_mut(&file) else {
+            return false;
+        };
         if outstanding + state.arriving.len() >= bounds::REQUESTS {
             return false;
         }
@@ -437,7 +491,9 @@ impl<P: Payload> Node<P> {
             let bits = &self.peers[&peer].holds[&file];
             state.rarest(bits, start).map(|index| (peer, index))
         });
-        let Some((peer, index)) = choice else { return false };
+        let Some((peer, index)) = choice else {
+            return false;
+        };
         let length = state.chunk_length(index).unwrap_or(0);
         if !self.bucket.take(length, self.now_us) {
             return false;
@@ -445,7 +501,9 @@ impl<P: Payload> Node<P> {
         state.asked.insert(index, peer);
         let chunk = ChunkRef { file, index };
         if let Some(peer_state) = self.peers.get_mut(&peer) {
-            peer_state.requests.insert(chunk, self.now_us + bounds::REQUEST_TIMEOUT_US);
+            peer_state
+                .requests
+                .insert(chunk, self.now_us + bounds::REQUEST_TIMEOUT_US);
         }
         self.send(peer, Message::Get(chunk));
         true
@@ -456,7 +514,9 @@ impl<P: Payload> Node<P> {
             .peers
             .get_mut(&peer)
             .is_some_and(|state| state.requests.remove(&chunk).is_some());
-        let Some(state) = self.files.get_mut(&chunk.file) else { return };
+        let Some(state) = self.files.get_mut(&chunk.file) else {
+            return;
+        };
         if !asked {
             // a late answer to a request that went to another peer meanwhile
             state.figures.bytes_duplicate += payload.length();
@@ -471,12 +531,18 @@ impl<P: Payload> Node<P> {
             state.figures.bytes_duplicate += payload.length();
             return;
         }
-        let pending = Pending::VerifyChunk { chunk, payload: payload.clone(), from: peer };
+        let pending = Pending::VerifyChunk {
+            chunk,
+            payload: payload.clone(),
+            from: peer,
+        };
         self.hash(pending, payload);
     }
 
     pub(crate) fn chunk_absent(&mut self, peer: Peer, chunk: ChunkRef) {
-        let Some(peer_state) = self.peers.get_mut(&peer) else { return };
+        let Some(peer_state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if peer_state.requests.remove(&chunk).is_some() {
             self.give_up_on(peer, chunk);
         }
@@ -484,9 +550,14 @@ impl<P: Payload> Node<P> {
 
     /// The peer did not deliver: its bits are not believed until it tells them again.
     fn give_up_on(&mut self, peer: Peer, chunk: ChunkRef) {
-        let Some(state) = self.files.get_mut(&chunk.file) else { return };
+        let Some(state) = self.files.get_mut(&chunk.file) else {
+            return;
+        };
         state.asked.remove(&chunk.index);
-        let holds = self.peers.get_mut(&peer).and_then(|peer| peer.holds.remove(&chunk.file));
+        let holds = self
+            .peers
+            .get_mut(&peer)
+            .and_then(|peer| peer.holds.remove(&chunk.file));
         if let Some(bits) = holds {
             state.count_holder(&bits, -1);
             self.send(peer, Message::Control(Control::Want(chunk.file)));
@@ -500,8 +571,14 @@ impl<P: Payload> Node<P> {
         from: Peer,
         outcome: Outcome<P>,
     ) {
-        let Some(state) = self.files.get_mut(&chunk.file) else { return };
-        let expected = state.map.chunks.get(chunk.index as usize).map(|entry| entry.hash);
+        let Some(state) = self.files.get_mut(&chunk.file) else {
+            return;
+        };
+        let expected = state
+            .map
+            .chunks
+            .get(chunk.index as usize)
+            .map(|entry| entry.hash);
         if !matches!(outcome, Outcome::Digest(digest) if Some(digest) == expected) {
             state.arriving.remove(&chunk.index);
             self.corrupt(chunk, from);
@@ -513,7 +590,9 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn chunk_written(&mut self, chunk: ChunkRef, from: Peer, outcome: Outcome<P>) {
         let ChunkRef { file, index } = chunk;
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         state.arriving.remove(&index);
         if !matches!(outcome, Outcome::Written) {
             state.retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
@@ -526,11 +605,21 @@ impl<P: Payload> Node<P> {
         state.figures.bytes_fetched += length;
         *state.figures.by_peer.entry(from).or_default() += 1;
         state.unsynced_bytes += length;
-        state.sync_due_us.get_or_insert(self.now_us + bounds::SYNC_INTERVAL_US);
+        state
+            .sync_due_us
+            .get_or_insert(self.now_us + bounds::SYNC_INTERVAL_US);
         let sync_now = state.unsynced_bytes >= bounds::SYNC_BYTES;
-        self.event(Event::ChunkStored { file, index, length: length as u32, from });
+        self.event(Event::ChunkStored {
+            file,
+            index,
+            length: length as u32,
+            from,
+        });
         for peer in self.wanting(&file) {
-            let gained = Control::Gained { file, indexes: vec![index] };
+            let gained = Control::Gained {
+                file,
+                indexes: vec![index],
+            };
             self.send(peer, Message::Control(gained));
         }
         if sync_now {
@@ -540,7 +629,9 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn file_synced(&mut self, file: Hash, outcome: Outcome<P>) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         state.syncing = false;
         if !matches!(outcome, Outcome::Synced) {
             state.sync_due_us = Some(self.now_us + bounds::DISK_RETRY_US);
@@ -591,7 +682,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn fetch_due_us(&self) -> u64 {
-        let requests = self.peers.values().flat_map(|peer| peer.requests.values().copied());
+        let requests = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.requests.values().copied());
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
             Some((_, due_us)) => Some(due_us),
             None => (blob.retry_us > self.now_us).then_some(blob.retry_us),
@@ -600,10 +694,18 @@ impl<P: Payload> Node<P> {
             let sync_us = file.sync_due_us.filter(|_| !file.syncing);
             [sync_us, file.retry_us].into_iter().flatten()
         });
-        let fetching = self.files.values().any(|file| file.phase == FilePhase::Fetching);
+        let fetching = self
+            .files
+            .values()
+            .any(|file| file.phase == FilePhase::Fetching);
         let bucket_us = self.bucket.ready_us();
         let cap = (fetching && bucket_us > self.now_us).then_some(bucket_us);
-        requests.chain(blobs).chain(files).chain(cap).min().unwrap_or(u64::MAX)
+        requests
+            .chain(blobs)
+            .chain(files)
+            .chain(cap)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     pub(crate) fn run_fetch_timers(&mut self) {
@@ -651,7 +753,9 @@ impl<P: Payload> Node<P> {
     }
 
     fn sync_file(&mut self, file: Hash) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         if state.syncing {
             return;
         }
@@ -662,7 +766,9 @@ impl<P: Payload> Node<P> {
     }
 
     fn finish_if_whole(&mut self, file: Hash) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         if state.phase == FilePhase::Fetching && state.held.is_full() {
             state.phase = FilePhase::Hashing;
             self.disk(Pending::HashFile(file), Disk::HashFile(file));
@@ -672,7 +778,9 @@ impl<P: Payload> Node<P> {
     /// All chunks were right when they were written, the whole is not: a chunk rotted
     /// since, or the release contradicts itself. Looking at every chunk again tells.
     fn whole_differs(&mut self, file: Hash) {
-        let Some(state) = self.files.get_mut(&file) else { return };
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         if std::mem::replace(&mut state.looked_again, true) {
             self.contradictory(file);
             return;
@@ -695,7 +803,11 @@ impl<P: Payload> Node<P> {
 
     fn corrupt(&mut self, chunk: ChunkRef, from: Peer) {
         self.counters.chunks_corrupt += 1;
-        self.event(Event::ChunkCorrupt { file: chunk.file, index: chunk.index, from });
+        self.event(Event::ChunkCorrupt {
+            file: chunk.file,
+            index: chunk.index,
+            from,
+        });
         self.disconnect(from, DisconnectReason::CorruptData);
     }
 }

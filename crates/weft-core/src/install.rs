@@ -9,9 +9,7 @@ use crate::{
     bounds,
     config::{ChannelStatus, FetchStatus, Phase},
     fetch::FilePhase,
-    io::{
-        Disk, Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
-    },
+    io::{Disk, Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots},
     message::{Payload, Peer},
     node::{Node, Pending},
 };
@@ -45,7 +43,11 @@ struct Target {
 
 impl Channel {
     pub(crate) fn new(slots: Slots) -> Self {
-        let phase = if slots.active.is_some() { Phase::Active } else { Phase::Idle };
+        let phase = if slots.active.is_some() {
+            Phase::Active
+        } else {
+            Phase::Idle
+        };
         Self {
             slots,
             target: None,
@@ -71,9 +73,13 @@ impl<P: Payload> Node<P> {
     /// Files of targets that a newer head replaced are no longer asked for; what
     /// is held of them stays and is reused.
     fn rest_unneeded(&mut self) {
-        let targets = self.channels.values().filter_map(|channel| channel.target.as_ref());
-        let needed: BTreeSet<Hash> =
-            targets.flat_map(|target| target.files.iter().map(|file| file.blake3)).collect();
+        let targets = self
+            .channels
+            .values()
+            .filter_map(|channel| channel.target.as_ref());
+        let needed: BTreeSet<Hash> = targets
+            .flat_map(|target| target.files.iter().map(|file| file.blake3))
+            .collect();
         let idle: Vec<Hash> = self
             .files
             .iter()
@@ -89,20 +95,37 @@ impl<P: Payload> Node<P> {
     /// Holds the channel's target against its newest accepted head.
     fn retarget(&mut self, name: &Name) {
         if self.trust.fork(name).is_some() {
-            self.set_phase(name, Phase::Forked, "two signed heads contend for one place");
+            self.set_phase(
+                name,
+                Phase::Forked,
+                "two signed heads contend for one place",
+            );
             return;
         }
-        let Some(head) = self.trust.head(name) else { return };
+        let Some(head) = self.trust.head(name) else {
+            return;
+        };
         let (head_id, seq, release_id) = (head.id(), head.seq, head.release);
-        let Some(channel) = self.channels.get_mut(name) else { return };
-        if channel.target.as_ref().is_some_and(|target| target.plan.head == head_id) {
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        if channel
+            .target
+            .as_ref()
+            .is_some_and(|target| target.plan.head == head_id)
+        {
             return;
         }
         if channel.target.as_ref().is_some_and(|target| target.busy) {
             // the step under way ends first; its end looks here again
             return;
         }
-        if channel.slots.active.as_ref().is_some_and(|slot| slot.release == release_id) {
+        if channel
+            .slots
+            .active
+            .as_ref()
+            .is_some_and(|slot| slot.release == release_id)
+        {
             if channel.target.take().is_some() || channel.phase != Phase::Soaking {
                 self.set_phase(name, Phase::Active, "");
             }
@@ -110,7 +133,9 @@ impl<P: Payload> Node<P> {
         }
         if channel.slots.failed.contains(&head_id) {
             channel.target = None;
-            self.set_phase(name, Phase::Refused, "this release failed its probe here");
+            if channel.phase != Phase::Refused {
+                self.set_phase(name, Phase::Refused, "this release failed its probe here");
+            }
             return;
         }
         let Some(release) = self.trust.release(&release_id) else {
@@ -145,11 +170,20 @@ impl<P: Payload> Node<P> {
             head: head_id,
             release: release_id,
             variant: chosen as u32,
-            files: files.iter().map(|file| (file.path.clone(), file.blake3)).collect(),
+            files: files
+                .iter()
+                .map(|file| (file.path.clone(), file.blake3))
+                .collect(),
         };
         if let Some(channel) = self.channels.get_mut(name) {
-            channel.target =
-                Some(Target { seq, plan, files: files.clone(), told: false, busy: false, done: false });
+            channel.target = Some(Target {
+                seq,
+                plan,
+                files: files.clone(),
+                told: false,
+                busy: false,
+                done: false,
+            });
         }
         self.set_phase(name, Phase::Fetching, "");
         for file in files {
@@ -163,7 +197,11 @@ impl<P: Payload> Node<P> {
         let mut reasons = Vec::new();
         let preference = |index: &usize| {
             let quantization = &release.variants[*index].quantization;
-            let wanted = self.config.variant_preference.iter().position(|name| name == quantization);
+            let wanted = self
+                .config
+                .variant_preference
+                .iter()
+                .position(|name| name == quantization);
             (wanted.unwrap_or(usize::MAX), *index)
         };
         let mut order: Vec<usize> = (0..release.variants.len()).collect();
@@ -174,22 +212,34 @@ impl<P: Payload> Node<P> {
             let name = &variant.quantization;
             let architecture = requires.architecture.as_str();
             if !architecture.is_empty() && architecture != facts.architecture {
-                reasons.push(format!("{name} is for {architecture}, this is {}", facts.architecture));
+                reasons.push(format!(
+                    "{name} is for {architecture}, this is {}",
+                    facts.architecture
+                ));
             } else if requires.ram_bytes > facts.ram_bytes {
                 let (needs, has) = (requires.ram_bytes, facts.ram_bytes);
-                reasons.push(format!("{name} needs {needs} bytes of memory, this machine has {has}"));
+                reasons.push(format!(
+                    "{name} needs {needs} bytes of memory, this machine has {has}"
+                ));
             } else if requires.disk_bytes > facts.disk_bytes {
                 let (needs, has) = (requires.disk_bytes, facts.disk_bytes);
-                reasons.push(format!("{name} needs {needs} bytes of disk, {has} are free"));
-            } else if let Some(missing) =
-                requires.isa.iter().find(|isa| !facts.isa.iter().any(|has| has == isa.as_str()))
+                reasons.push(format!(
+                    "{name} needs {needs} bytes of disk, {has} are free"
+                ));
+            } else if let Some(missing) = requires
+                .isa
+                .iter()
+                .find(|isa| !facts.isa.iter().any(|has| has == isa.as_str()))
             {
                 reasons.push(format!("{name} needs the instruction set {missing}"));
             } else {
                 return Ok(index);
             }
         }
-        Err(format!("no variant fits this machine: {}", reasons.join("; ")))
+        Err(format!(
+            "no variant fits this machine: {}",
+            reasons.join("; ")
+        ))
     }
 }
 
@@ -215,23 +265,37 @@ impl<P: Payload> Node<P> {
         if self.trust.fork(name).is_some() {
             return;
         }
-        let Some(channel) = self.channels.get_mut(name) else { return };
-        let Some(target) = channel.target.as_mut() else { return };
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        let Some(target) = channel.target.as_mut() else {
+            return;
+        };
         if target.busy || target.done || channel.retry_us.is_some() {
             return;
         }
-        if target.files.iter().any(|file| is(&self.files, file.blake3, FilePhase::Contradictory)) {
+        if target
+            .files
+            .iter()
+            .any(|file| is(&self.files, file.blake3, FilePhase::Contradictory))
+        {
             let reason = "a file does not match the release's own chunk map".to_owned();
             self.refuse_unstaged(name, reason);
             return;
         }
         let files = &self.files;
-        if !target.files.iter().all(|file| is(files, file.blake3, FilePhase::Complete)) {
+        if !target
+            .files
+            .iter()
+            .all(|file| is(files, file.blake3, FilePhase::Complete))
+        {
             return;
         }
         target.busy = true;
         let plan = target.plan.clone();
-        let bytes_fetched = self.fetch_status(name).map_or(0, |fetch| fetch.bytes_fetched);
+        let bytes_fetched = self
+            .fetch_status(name)
+            .map_or(0, |fetch| fetch.bytes_fetched);
         self.event(Event::FetchCompleted {
             channel: name.clone(),
             release: plan.release,
@@ -246,8 +310,12 @@ impl<P: Payload> Node<P> {
             self.step_failed(&name, &outcome);
             return;
         }
-        let Some(channel) = self.channels.get_mut(&name) else { return };
-        let Some(target) = &channel.target else { return };
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
+        let Some(target) = &channel.target else {
+            return;
+        };
         channel.slots.staged = Some(target.plan.clone());
         let plan = target.plan.clone();
         self.set_phase(&name, Phase::Probing, "");
@@ -255,7 +323,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn probed_staged(&mut self, name: Name, outcome: Outcome<P>) {
-        let Some(plan) = self.channels.get(&name).and_then(|channel| channel.slots.staged.clone())
+        let Some(plan) = self
+            .channels
+            .get(&name)
+            .and_then(|channel| channel.slots.staged.clone())
         else {
             return;
         };
@@ -276,7 +347,12 @@ impl<P: Payload> Node<P> {
             Ok(()) => self.disk(Pending::Activate(name.clone()), Disk::Activate(name)),
             Err(reason) => {
                 self.set_phase(&name, Phase::Refused, &reason);
-                self.disk(Pending::DropStaged { channel: name.clone() }, Disk::DropStaged(name));
+                self.disk(
+                    Pending::DropStaged {
+                        channel: name.clone(),
+                    },
+                    Disk::DropStaged(name),
+                );
             }
         }
     }
@@ -287,16 +363,24 @@ impl<P: Payload> Node<P> {
             return;
         }
         let soak_due_us = self.now_us + bounds::SOAK_US;
-        let Some(channel) = self.channels.get_mut(&name) else { return };
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
         channel.slots.previous = channel.slots.active.take();
         channel.slots.active = channel.slots.staged.take();
         channel.soak_due_us = Some(soak_due_us);
-        let Some(target) = channel.target.as_mut() else { return };
+        let Some(target) = channel.target.as_mut() else {
+            return;
+        };
         target.busy = false;
         target.done = true;
         let (release, seq) = (target.plan.release, target.seq);
         self.set_phase(&name, Phase::Soaking, "");
-        self.event(Event::Activated { channel: name.clone(), release, seq });
+        self.event(Event::Activated {
+            channel: name.clone(),
+            release,
+            seq,
+        });
         self.retarget(&name);
         self.advance(&name);
     }
@@ -305,7 +389,9 @@ impl<P: Payload> Node<P> {
         if !matches!(outcome, Outcome::Switched) {
             self.trouble(&outcome);
         }
-        let Some(channel) = self.channels.get_mut(&name) else { return };
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
         if let Some(slot) = channel.slots.staged.take() {
             remember_failed(&mut channel.slots, slot.head);
         }
@@ -316,12 +402,21 @@ impl<P: Payload> Node<P> {
 
     /// The release's bytes contradict each other: nothing was staged, nothing is lost.
     fn refuse_unstaged(&mut self, name: &Name, reason: String) {
-        let Some(channel) = self.channels.get_mut(name) else { return };
-        let Some(target) = channel.target.take() else { return };
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        let Some(target) = channel.target.take() else {
+            return;
+        };
         remember_failed(&mut channel.slots, target.plan.head);
         let release = target.plan.release;
         self.set_phase(name, Phase::Refused, &reason);
-        self.event(Event::Probed { channel: name.clone(), release, passed: false, reason });
+        self.event(Event::Probed {
+            channel: name.clone(),
+            release,
+            passed: false,
+            reason,
+        });
     }
 
     pub(crate) fn contradictory(&mut self, file: Hash) {
@@ -340,7 +435,10 @@ impl<P: Payload> Node<P> {
             .map(|(name, _)| name.clone())
             .collect();
         for name in concerned {
-            self.refuse_unstaged(&name, "a chunk map does not fit its file's length".to_owned());
+            self.refuse_unstaged(
+                &name,
+                "a chunk map does not fit its file's length".to_owned(),
+            );
         }
     }
 
@@ -368,9 +466,13 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn suspect(&mut self, name: &Name) {
-        let Some(channel) = self.channels.get_mut(name) else { return };
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
         channel.soak_due_us = None;
-        let Some(plan) = channel.slots.active.clone() else { return };
+        let Some(plan) = channel.slots.active.clone() else {
+            return;
+        };
         if channel.phase == Phase::Active {
             channel.phase = Phase::Soaking;
         }
@@ -378,7 +480,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn probed_active(&mut self, name: Name, outcome: Outcome<P>) {
-        let Some(plan) = self.channels.get(&name).and_then(|channel| channel.slots.active.clone())
+        let Some(plan) = self
+            .channels
+            .get(&name)
+            .and_then(|channel| channel.slots.active.clone())
         else {
             return;
         };
@@ -391,12 +496,19 @@ impl<P: Payload> Node<P> {
         });
         match verdict {
             Ok(()) => {
-                if self.channels.get(&name).is_some_and(|channel| channel.phase == Phase::Soaking) {
+                if self
+                    .channels
+                    .get(&name)
+                    .is_some_and(|channel| channel.phase == Phase::Soaking)
+                {
                     self.set_phase(&name, Phase::Active, "");
                 }
             }
             Err(reason) => {
-                let pending = Pending::GoBack { channel: name.clone(), reason };
+                let pending = Pending::GoBack {
+                    channel: name.clone(),
+                    reason,
+                };
                 self.disk(pending, Disk::GoBack(name));
             }
         }
@@ -412,8 +524,12 @@ impl<P: Payload> Node<P> {
             }
             return;
         }
-        let Some(channel) = self.channels.get_mut(&name) else { return };
-        let Some(dropped) = channel.slots.active.take() else { return };
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
+        let Some(dropped) = channel.slots.active.take() else {
+            return;
+        };
         channel.slots.active = channel.slots.previous.take();
         remember_failed(&mut channel.slots, dropped.head);
         channel.target = None;
@@ -430,13 +546,21 @@ impl<P: Payload> Node<P> {
     }
 
     fn probe(&mut self, pending: Pending<P>, slot: SlotKind, plan: SlotPlan) {
-        let probes = self.probe_set(&plan.release).map(|set| set.probes).unwrap_or_default();
+        let probes = self
+            .probe_set(&plan.release)
+            .map(|set| set.probes)
+            .unwrap_or_default();
         let operation = self.begin(pending);
-        self.emit(Output::Probe(operation, ProbeRequest { slot, plan, probes }));
+        self.emit(Output::Probe(
+            operation,
+            ProbeRequest { slot, plan, probes },
+        ));
     }
 
     fn probe_set(&self, release: &RecordId) -> Option<ProbeSet> {
-        self.trust.release(release).map(|release| release.probe_set.clone())
+        self.trust
+            .release(release)
+            .map(|release| release.probe_set.clone())
     }
 
     /// Compares what was measured with what the release's signer promised.
@@ -447,7 +571,9 @@ impl<P: Payload> Node<P> {
             _ => return Err("the probe did not run".to_owned()),
         };
         // a slot whose release record is gone proves nothing; it is kept as it was
-        let Some(set) = self.probe_set(&plan.release) else { return Ok(()) };
+        let Some(set) = self.probe_set(&plan.release) else {
+            return Ok(());
+        };
         compare(&set, plan.variant as usize, &measured)
     }
 
@@ -459,7 +585,9 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn run_install_timers(&mut self) {
         for name in self.channels.keys().cloned().collect::<Vec<_>>() {
-            let Some(channel) = self.channels.get_mut(&name) else { continue };
+            let Some(channel) = self.channels.get_mut(&name) else {
+                continue;
+            };
             let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= self.now_us);
             let (soak, retry) = (due(channel.soak_due_us), due(channel.retry_us));
             if soak {
@@ -479,7 +607,10 @@ impl<P: Payload> Node<P> {
 fn compare(set: &ProbeSet, variant: usize, measured: &ProbeMeasurement) -> Result<(), String> {
     let asked = set.probes.len();
     if measured.answers.len() != asked {
-        return Err(format!("{} of {asked} probes were answered", measured.answers.len()));
+        return Err(format!(
+            "{} of {asked} probes were answered",
+            measured.answers.len()
+        ));
     }
     let matched = set
         .probes
@@ -487,19 +618,32 @@ fn compare(set: &ProbeSet, variant: usize, measured: &ProbeMeasurement) -> Resul
         .zip(&measured.answers)
         .filter(|(probe, answer)| probe.expected.get(variant) == Some(answer))
         .count();
-    let share_bp = if asked == 0 { 10_000 } else { matched * 10_000 / asked };
+    let share_bp = if asked == 0 {
+        10_000
+    } else {
+        matched * 10_000 / asked
+    };
     let limits = &set.limits;
     if share_bp < usize::from(limits.min_match_bp) {
         let wanted = f64::from(limits.min_match_bp) / 100.0;
-        return Err(format!("{matched} of {asked} probe answers match, {wanted} % must"));
+        return Err(format!(
+            "{matched} of {asked} probe answers match, {wanted} % must"
+        ));
     }
-    let (speed, floor) = (measured.tokens_per_sec_milli, limits.min_tokens_per_sec_milli);
+    let (speed, floor) = (
+        measured.tokens_per_sec_milli,
+        limits.min_tokens_per_sec_milli,
+    );
     if speed < floor {
-        return Err(format!("{speed} thousandths of a token a second, at least {floor} must be"));
+        return Err(format!(
+            "{speed} thousandths of a token a second, at least {floor} must be"
+        ));
     }
     let (memory, ceiling) = (measured.peak_memory_bytes, limits.max_memory_bytes);
     if ceiling > 0 && memory > ceiling {
-        return Err(format!("{memory} bytes of memory, at most {ceiling} may be"));
+        return Err(format!(
+            "{memory} bytes of memory, at most {ceiling} may be"
+        ));
     }
     Ok(())
 }
@@ -539,7 +683,10 @@ impl<P: Payload> Node<P> {
         let names: Vec<Name> = self.channels.keys().cloned().collect();
         for name in names {
             let files = &self.files;
-            let Some(target) = self.channels.get_mut(&name).and_then(|ch| ch.target.as_mut())
+            let Some(target) = self
+                .channels
+                .get_mut(&name)
+                .and_then(|ch| ch.target.as_mut())
             else {
                 continue;
             };
@@ -585,7 +732,9 @@ impl<P: Payload> Node<P> {
         let mut by_peer: std::collections::BTreeMap<Peer, u64> = std::collections::BTreeMap::new();
         for entry in &target.files {
             status.bytes_total += entry.length;
-            let Some(file) = self.files.get(&entry.blake3) else { continue };
+            let Some(file) = self.files.get(&entry.blake3) else {
+                continue;
+            };
             let figures = &file.figures;
             status.bytes_held += figures.bytes_held;
             status.bytes_resumed += figures.bytes_resumed;

@@ -253,6 +253,7 @@ pub enum FailureKind {
 /// What happened, for people and dashboards. Never holds a prompt or an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs)] // the fields say what they are
 pub enum Event {
     /// A peer proved that it belongs to the mesh.
     PeerJoined { peer: Peer },
@@ -261,27 +262,69 @@ pub enum Event {
     /// A connection was a stranger's.
     StrangerDropped { peer: Peer },
     /// A record was refused; `attack` names what it looks like.
-    RecordRefused { from: Option<Peer>, reason: String, attack: String },
+    RecordRefused {
+        from: Option<Peer>,
+        reason: String,
+        attack: String,
+    },
     /// A new head was accepted.
-    HeadAccepted { channel: Name, seq: u64, head: RecordId, release: RecordId },
+    HeadAccepted {
+        channel: Name,
+        seq: u64,
+        head: RecordId,
+        release: RecordId,
+    },
     /// Two valid heads contend for one place: nothing new is activated.
     Forked { channel: Name },
     /// No variant of the release fits this node.
-    NoVariant { channel: Name, release: RecordId, reason: String },
+    NoVariant {
+        channel: Name,
+        release: RecordId,
+        reason: String,
+    },
     /// Fetching began or resumed.
-    FetchStarted { channel: Name, release: RecordId, bytes_total: u64, bytes_resumed: u64, bytes_reused: u64 },
+    FetchStarted {
+        channel: Name,
+        release: RecordId,
+        bytes_total: u64,
+        bytes_resumed: u64,
+        bytes_reused: u64,
+    },
     /// A chunk was verified and stored.
-    ChunkStored { file: Hash, index: u32, length: u32, from: Peer },
+    ChunkStored {
+        file: Hash,
+        index: u32,
+        length: u32,
+        from: Peer,
+    },
     /// A chunk's digest was not the signed one; it was thrown away.
     ChunkCorrupt { file: Hash, index: u32, from: Peer },
     /// Everything is here.
-    FetchCompleted { channel: Name, release: RecordId, bytes_fetched: u64 },
+    FetchCompleted {
+        channel: Name,
+        release: RecordId,
+        bytes_fetched: u64,
+    },
     /// A probe ended.
-    Probed { channel: Name, release: RecordId, passed: bool, reason: String },
+    Probed {
+        channel: Name,
+        release: RecordId,
+        passed: bool,
+        reason: String,
+    },
     /// A release is now active.
-    Activated { channel: Name, release: RecordId, seq: u64 },
+    Activated {
+        channel: Name,
+        release: RecordId,
+        seq: u64,
+    },
     /// The active release failed and the previous one is active again.
-    WentBack { channel: Name, from: RecordId, to: Option<RecordId>, reason: String },
+    WentBack {
+        channel: Name,
+        from: RecordId,
+        to: Option<RecordId>,
+        reason: String,
+    },
     /// The disk refuses; fetching waits and tries again.
     DiskTrouble { text: String, retry_in_us: u64 },
 }

@@ -22,7 +22,7 @@ pub use config::{
     ChannelStatus, Config, Facts, FetchStatus, Phase, Restored, RestoredFile, Status,
 };
 pub use io::{
-    ChunkSource, Command, Disk, DisconnectReason, Event, Failure, FailureKind, FoundChunk, Input,
+    ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,
     OpId, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
 pub use message::{ChunkRef, Control, Message, Payload, Peer};

@@ -15,7 +15,11 @@ const BURST_MS: i128 = 100;
 
 impl TokenBucket {
     pub(crate) fn new(rate_bytes_per_sec: Option<u64>, now_us: u64) -> Self {
-        Self { rate_bytes_per_sec, tokens: 0, last_us: now_us }
+        Self {
+            rate_bytes_per_sec,
+            tokens: 0,
+            last_us: now_us,
+        }
     }
 
     pub(crate) fn rate(&self) -> Option<u64> {
@@ -80,7 +84,10 @@ mod tests {
                 now_us = bucket.ready_us();
             }
         }
-        assert!((10_000_000..=10_600_000).contains(&sent), "{sent} bytes in 10 s at 1 MB/s");
+        assert!(
+            (10_000_000..=10_600_000).contains(&sent),
+            "{sent} bytes in 10 s at 1 MB/s"
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub(crate) struct PeerState {
 
 impl<P: Payload> Node<P> {
     pub(crate) fn members(&self) -> impl Iterator<Item = Peer> + '_ {
-        self.peers.iter().filter(|(_, state)| state.member).map(|(peer, _)| *peer)
+        self.peers
+            .iter()
+            .filter(|(_, state)| state.member)
+            .map(|(peer, _)| *peer)
     }
 
     pub(crate) fn is_member(&self, peer: &Peer) -> bool {
@@ -47,7 +50,13 @@ impl<P: Payload> Node<P> {
             return;
         }
         let hello_due_us = self.now_us + bounds::HELLO_TIMEOUT_US;
-        self.peers.insert(peer, PeerState { hello_due_us, ..PeerState::default() });
+        self.peers.insert(
+            peer,
+            PeerState {
+                hello_due_us,
+                ..PeerState::default()
+            },
+        );
         self.send_hello(peer);
     }
 
@@ -118,7 +127,10 @@ impl<P: Payload> Node<P> {
             return u64::MAX;
         }
         let waiting = self.peers.values().filter(|state| !state.member);
-        waiting.map(|state| state.hello_due_us).min().unwrap_or(u64::MAX)
+        waiting
+            .map(|state| state.hello_due_us)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     pub(crate) fn run_member_timers(&mut self) {
@@ -137,8 +149,16 @@ impl<P: Payload> Node<P> {
     }
 
     fn send_hello(&mut self, peer: Peer) {
-        let roots = self.trust.root_chain().iter().map(|root| root.envelope().encode()).collect();
-        let hello = Control::Hello { mesh_id: self.config.mesh_id, roots };
+        let roots = self
+            .trust
+            .root_chain()
+            .iter()
+            .map(|root| root.envelope().encode())
+            .collect();
+        let hello = Control::Hello {
+            mesh_id: self.config.mesh_id,
+            roots,
+        };
         self.send(peer, Message::Control(hello));
     }
 
@@ -172,7 +192,9 @@ impl<P: Payload> Node<P> {
             }
         }
         self.save_learned(learned, knew_root);
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if !std::mem::replace(&mut state.member, true) {
             self.event(Event::PeerJoined { peer });
             self.send_digest(peer);

@@ -53,22 +53,44 @@ pub(crate) struct Counters {
 pub(crate) enum Pending<P> {
     SaveRecords(Vec<Vec<u8>>),
     ReadBlob(Hash),
-    VerifyBlob { hash: Hash, payload: P, from: Option<Peer> },
+    VerifyBlob {
+        hash: Hash,
+        payload: P,
+        from: Option<Peer>,
+    },
     WriteBlob(Hash),
     OpenFile(Hash),
-    VerifyChunk { chunk: ChunkRef, payload: P, from: Peer },
-    WriteChunk { chunk: ChunkRef, from: Peer },
+    VerifyChunk {
+        chunk: ChunkRef,
+        payload: P,
+        from: Peer,
+    },
+    WriteChunk {
+        chunk: ChunkRef,
+        from: Peer,
+    },
     SyncFile(Hash),
     HashFile(Hash),
     CompleteFile(Hash),
-    ServeChunk { chunk: ChunkRef, to: Peer },
-    ServeBlob { hash: Hash, to: Peer },
+    ServeChunk {
+        chunk: ChunkRef,
+        to: Peer,
+    },
+    ServeBlob {
+        hash: Hash,
+        to: Peer,
+    },
     Stage(Name),
     ProbeStaged(Name),
     ProbeActive(Name),
     Activate(Name),
-    GoBack { channel: Name, reason: String },
-    DropStaged { channel: Name },
+    GoBack {
+        channel: Name,
+        reason: String,
+    },
+    DropStaged {
+        channel: Name,
+    },
 }
 
 impl<P: Payload> Node<P> {
@@ -144,7 +166,11 @@ impl<P: Payload> Node<P> {
         Status {
             root_version: self.trust.root().map(|root| root.version),
             members: self.members().collect(),
-            channels: self.channels.keys().map(|channel| self.channel_status(channel)).collect(),
+            channels: self
+                .channels
+                .keys()
+                .map(|channel| self.channel_status(channel))
+                .collect(),
             cap_fetch_bytes_per_sec: self.bucket.rate(),
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
@@ -183,7 +209,9 @@ impl<P: Payload> Node<P> {
 
     /// Seconds since 1970, for validity checks.
     pub(crate) fn wall_s(&self) -> u64 {
-        self.config.wall_at_zero_s.saturating_add(self.now_us / 1_000_000)
+        self.config
+            .wall_at_zero_s
+            .saturating_add(self.now_us / 1_000_000)
     }
 
     fn restore(&mut self, restored: Restored) {
@@ -197,8 +225,13 @@ impl<P: Payload> Node<P> {
         for file in restored.files {
             self.files.insert(file.file, FileState::restored(&file));
         }
-        let follows: BTreeSet<Name> =
-            self.config.channels.iter().take(bounds::CHANNELS).cloned().collect();
+        let follows: BTreeSet<Name> = self
+            .config
+            .channels
+            .iter()
+            .take(bounds::CHANNELS)
+            .cloned()
+            .collect();
         for channel in follows {
             let slots = restored.slots.iter().find(|(name, _)| *name == channel);
             let slots = slots.map(|(_, slots)| slots.clone()).unwrap_or_default();
@@ -240,12 +273,26 @@ impl<P: Payload> Node<P> {
                 self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
             }
             (Pending::ReadBlob(hash), outcome) => self.blob_read(hash, outcome),
-            (Pending::VerifyBlob { hash, payload, from }, outcome) => {
+            (
+                Pending::VerifyBlob {
+                    hash,
+                    payload,
+                    from,
+                },
+                outcome,
+            ) => {
                 self.blob_hashed(hash, payload, from, outcome);
             }
             (Pending::WriteBlob(hash), outcome) => self.blob_written(hash, outcome),
             (Pending::OpenFile(file), outcome) => self.file_opened(file, outcome),
-            (Pending::VerifyChunk { chunk, payload, from }, outcome) => {
+            (
+                Pending::VerifyChunk {
+                    chunk,
+                    payload,
+                    from,
+                },
+                outcome,
+            ) => {
                 self.chunk_hashed(chunk, payload, from, outcome);
             }
             (Pending::WriteChunk { chunk, from }, outcome) => {
@@ -276,7 +323,10 @@ impl<P: Payload> Node<P> {
             },
             _ => "the driver answered with the wrong kind of outcome".to_owned(),
         };
-        self.event(Event::DiskTrouble { text, retry_in_us: bounds::DISK_RETRY_US });
+        self.event(Event::DiskTrouble {
+            text,
+            retry_in_us: bounds::DISK_RETRY_US,
+        });
     }
 
     fn run_timers(&mut self) {
@@ -286,7 +336,10 @@ impl<P: Payload> Node<P> {
             self.digest_due_us = self.now_us + bounds::DIGEST_INTERVAL_US - jitter_us;
             self.send_digests();
         }
-        if self.unsaved_retry_us.is_some_and(|due_us| due_us <= self.now_us) {
+        if self
+            .unsaved_retry_us
+            .is_some_and(|due_us| due_us <= self.now_us)
+        {
             self.unsaved_retry_us = None;
             let envelopes = std::mem::take(&mut self.unsaved);
             self.save(envelopes);

@@ -11,18 +11,28 @@ use crate::{
 
 impl<P: Payload> Node<P> {
     pub(crate) fn serve_chunk(&mut self, peer: Peer, chunk: ChunkRef) {
-        let held = self.files.get(&chunk.file).is_some_and(|file| file.holds(chunk.index));
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let held = self
+            .files
+            .get(&chunk.file)
+            .is_some_and(|file| file.holds(chunk.index));
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if !held || state.serving >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::Absent(chunk));
             return;
         }
         state.serving += 1;
-        self.disk(Pending::ServeChunk { chunk, to: peer }, Disk::ReadChunk(chunk));
+        self.disk(
+            Pending::ServeChunk { chunk, to: peer },
+            Disk::ReadChunk(chunk),
+        );
     }
 
     pub(crate) fn serve_read(&mut self, chunk: ChunkRef, to: Peer, outcome: Outcome<P>) {
-        let Some(state) = self.peers.get_mut(&to) else { return };
+        let Some(state) = self.peers.get_mut(&to) else {
+            return;
+        };
         state.serving = state.serving.saturating_sub(1);
         match outcome {
             Outcome::Chunk(Some(payload)) => {
@@ -34,7 +44,9 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn serve_blob(&mut self, peer: Peer, hash: Hash) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if state.serving >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::NoBlob(hash));
             return;
@@ -44,7 +56,9 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn serve_blob_read(&mut self, hash: Hash, to: Peer, outcome: Outcome<P>) {
-        let Some(state) = self.peers.get_mut(&to) else { return };
+        let Some(state) = self.peers.get_mut(&to) else {
+            return;
+        };
         state.serving = state.serving.saturating_sub(1);
         match outcome {
             Outcome::Blob(Some(payload)) => self.send(to, Message::Blob(hash, payload)),
@@ -54,7 +68,9 @@ impl<P: Payload> Node<P> {
 
     /// A member wants to know which chunks of a file this node holds, from now on.
     pub(crate) fn wanted(&mut self, peer: Peer, file: Hash) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if state.wants.len() >= bounds::FILES_WANTED_PER_PEER && !state.wants.contains(&file) {
             return;
         }
@@ -71,6 +87,9 @@ impl<P: Payload> Node<P> {
     /// Peers that want news of this file.
     pub(crate) fn wanting(&self, file: &Hash) -> Vec<Peer> {
         let members = self.peers.iter().filter(|(_, state)| state.member);
-        members.filter(|(_, state)| state.wants.contains(file)).map(|(peer, _)| *peer).collect()
+        members
+            .filter(|(_, state)| state.wants.contains(file))
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 }
