@@ -1,139 +1,150 @@
-//! The signed envelope: an opaque body, what it is, for which mesh, and who signed.
-
 use serde::{Deserialize, Serialize};
-use weft_keys::{PublicKey, SecretKey, Signature};
+use weft_keys::{PublicKey, SecretKey, Signature, domain};
 
 use crate::{
-    codec,
-    hash::{MeshId, RecordId},
-    refusal::Refusal,
+    MeshId, RecordId, Refusal,
+    bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
+    codec::{self, byte_string},
+    Kind,
 };
 
-/// The version of the envelope and of every kind in it.
-pub const VERSION: u8 = 1;
-/// Longest encoded envelope.
-pub const MAX_RECORD_BYTES: usize = 64 * 1024;
-/// Most signatures of one envelope: more keys than a role can have.
-pub const MAX_SIGNATURES: usize = 64;
+/// The only version of the envelope.
+pub const ENVELOPE_VERSION: u8 = 1;
 
-/// In front of everything that is signed, so that no other protocol's signature fits.
-const SIGNING_DOMAIN: &[u8] = b"weft v1 record signature\0";
-
-/// What a record is. Unknown kinds are neither stored nor forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Keys, roles and rules of the mesh.
-    Root = 1,
-    /// A model with its files.
-    Release = 2,
-    /// Which release a channel points to.
-    Head = 3,
-}
-
-impl Kind {
-    /// The kind of this number, if it is known.
-    pub fn of(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Root),
-            2 => Some(Self::Release),
-            3 => Some(Self::Head),
-            _ => None,
-        }
-    }
-}
-
-/// A record as it travels and is stored. The body is kept exactly as received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A record as it travels and is kept: the body exactly as it was signed, and
+/// the signatures over it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// [`VERSION`].
+    /// Version of the envelope.
     pub v: u8,
-    /// The number of a [`Kind`].
+    /// What the body is, by number.
     pub kind: u8,
-    /// The mesh that it is for.
+    /// The mesh.
     pub mesh_id: MeshId,
     /// The encoded record.
     pub body: Vec<u8>,
-    /// Strictly increasing by key: of one key at most one signature.
+    /// Signatures, sorted by key, one a key.
     pub sigs: Vec<(PublicKey, Signature)>,
 }
 
 impl Envelope {
-    /// An unsigned envelope.
-    pub fn new(kind: Kind, mesh_id: MeshId, body: Vec<u8>) -> Self {
-        Self { v: VERSION, kind: kind as u8, mesh_id, body, sigs: Vec::new() }
-    }
-
-    /// Its canonical bytes.
+    /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        let sigs = self.sigs.iter().map(|(key, signature)| (*key.as_bytes(), *signature)).collect();
+        codec::encode(&Wire {
+            v: self.v,
+            kind: self.kind,
+            mesh_id: self.mesh_id,
+            body: self.body.clone(),
+            sigs,
+        })
     }
 
-    /// Checks size, encoding, version, kind and the order of signatures; verifies none.
+    /// Takes an envelope apart; whether its signatures count is for
+    /// [`Trust`](crate::Trust) to say.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Refusal::TooLarge { bytes: bytes.len() });
+            return Err(Refusal::TooLong { bytes: bytes.len(), limit: MAX_RECORD_BYTES });
         }
-        let envelope: Self = codec::decode(bytes, MAX_RECORD_BYTES)?;
-        if envelope.v != VERSION || Kind::of(envelope.kind).is_none() {
-            return Err(Refusal::UnknownKind { v: envelope.v, kind: envelope.kind });
+        // version and kind stand first, so that a later form is told from a broken one
+        if let Some(version) = bytes.first().filter(|version| **version != ENVELOPE_VERSION) {
+            return Err(Refusal::UnknownVersion(*version));
         }
-        let increasing = envelope.sigs.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if !increasing || envelope.sigs.len() > MAX_SIGNATURES {
-            return Err(Refusal::Signatures);
+        if let Some(kind) = bytes.get(1).filter(|kind| Kind::from_number(**kind).is_none()) {
+            return Err(Refusal::UnknownKind(*kind));
         }
-        Ok(envelope)
+        let wire: Wire = codec::decode(bytes, MAX_RECORD_BYTES)
+            .map_err(|source| Refusal::Malformed { part: "envelope", source })?;
+        if wire.sigs.len() > MAX_SIGNATURES {
+            return Err(Refusal::TooManySignatures(wire.sigs.len()));
+        }
+        if !wire.sigs.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(Refusal::UnsortedSignatures);
+        }
+        let mut sigs = Vec::with_capacity(wire.sigs.len());
+        for (key, signature) in wire.sigs {
+            let key = PublicKey::from_bytes(&key).map_err(Refusal::WeakKey)?;
+            sigs.push((key, signature));
+        }
+        Ok(Self { v: wire.v, kind: wire.kind, mesh_id: wire.mesh_id, body: wire.body, sigs })
     }
 
-    /// The record's name: what it says, not who signed it.
+    /// The record's name: it does not depend on who signed.
     pub fn record_id(&self) -> RecordId {
-        record_id(self.kind, &self.body)
+        let context = format!("weft v1 record {}", self.kind);
+        let mut hasher = blake3::Hasher::new_derive_key(&context);
+        hasher.update(&self.body);
+        RecordId(*hasher.finalize().as_bytes())
     }
 
-    /// What every signature of this envelope signs.
+    /// The bytes that every signature is over.
     pub fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = SIGNING_DOMAIN.to_vec();
-        bytes.extend([self.v, self.kind]);
-        bytes.extend(self.mesh_id.0);
-        bytes.extend(self.record_id().0);
-        bytes
+        self.signed_bytes_of(&self.record_id())
     }
 
     /// Adds this key's signature.
     pub fn sign(&mut self, key: &SecretKey) {
         let signature = key.sign(&self.signed_bytes());
-        self.add_signature(key.public(), signature);
+        self.insert(key.public(), signature);
     }
 
-    /// Adds the signatures of another copy of the same record; true if one was new.
-    pub fn merge_signatures(&mut self, other: &[(PublicKey, Signature)]) -> bool {
-        let before = self.sigs.clone();
-        for (key, signature) in other {
-            self.add_signature(*key, *signature);
+    /// Adds the other's signatures of the same record; those that do not verify are
+    /// left out, and of two by one key the smaller stays, so that any order of merging
+    /// ends with the same envelope. Returns whether anything was added.
+    pub fn merge_signatures(&mut self, other: &Self) -> bool {
+        let same = self.v == other.v
+            && self.kind == other.kind
+            && self.mesh_id == other.mesh_id
+            && self.body == other.body;
+        if !same {
+            return false;
         }
-        self.sigs != before
+        let message = self.signed_bytes();
+        let mut added = false;
+        for (key, signature) in &other.sigs {
+            let held = self.signature_of(key);
+            let better = held.is_none_or(|held| {
+                signature < held || key.verify_strict(&message, held).is_err()
+            });
+            let room = held.is_some() || self.sigs.len() < MAX_SIGNATURES;
+            if better && room && key.verify_strict(&message, signature).is_ok() {
+                self.insert(*key, *signature);
+                added = true;
+            }
+        }
+        added
     }
 
-    /// Of one key the smaller signature stays, whatever the order of arrival.
-    fn add_signature(&mut self, key: PublicKey, signature: Signature) {
-        match self.sigs.binary_search_by_key(&key, |(key, _)| *key) {
-            Ok(at) => self.sigs[at].1 = self.sigs[at].1.min(signature),
-            Err(at) => self.sigs.insert(at, (key, signature)),
+    pub(crate) fn signed_bytes_of(&self, id: &RecordId) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(domain::RECORD.len() + 2 + 64);
+        bytes.extend_from_slice(domain::RECORD);
+        bytes.push(self.v);
+        bytes.push(self.kind);
+        bytes.extend_from_slice(self.mesh_id.as_bytes());
+        bytes.extend_from_slice(id.as_bytes());
+        bytes
+    }
+
+    pub(crate) fn signature_of(&self, key: &PublicKey) -> Option<&Signature> {
+        let found = self.sigs.binary_search_by(|(held, _)| held.cmp(key));
+        found.ok().map(|index| &self.sigs[index].1)
+    }
+
+    pub(crate) fn insert(&mut self, key: PublicKey, signature: Signature) {
+        match self.sigs.binary_search_by(|(held, _)| held.cmp(&key)) {
+            Ok(index) => self.sigs[index].1 = signature,
+            Err(index) => self.sigs.insert(index, (key, signature)),
         }
     }
 }
 
-/// `BLAKE3 derive_key("weft v1 record <kind>", body)`.
-pub(crate) fn record_id(kind: u8, body: &[u8]) -> RecordId {
-    RecordId(blake3::derive_key(&format!("weft v1 record {kind}"), body))
-}
-
-/// Encodes a body, wraps and signs it.
-pub fn seal<T: Serialize>(kind: Kind, mesh_id: MeshId, body: &T, keys: &[&SecretKey]) -> Envelope {
-    let mut envelope = Envelope::new(kind, mesh_id, codec::encode(body));
-    for key in keys {
-        envelope.sign(key);
-    }
-    envelope
+/// The same fields with keys not yet checked, so that a weak one gets a name of its own.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    v: u8,
+    kind: u8,
+    mesh_id: MeshId,
+    #[serde(with = "byte_string")]
+    body: Vec<u8>,
+    sigs: Vec<([u8; 32], Signature)>,
 }

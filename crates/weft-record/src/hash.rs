@@ -1,78 +1,92 @@
-//! Content hashes and the names made of them.
-
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A text that is no hash.
+/// Text that is no hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a hash is 64 lower-case hexadecimal digits")]
-pub struct NotAHash;
+pub struct HashTextError;
 
-macro_rules! hash_type {
-    ($(#[$about:meta])* $name:ident) => {
-        $(#[$about])*
+macro_rules! thirty_two_bytes {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
 
         impl $name {
+            /// All zero: stands for nothing.
+            pub const ZERO: Self = Self([0; 32]);
+
             /// The 32 bytes.
-            pub fn as_bytes(&self) -> &[u8; 32] {
+            pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
+            }
+
+            /// Whether it is all zero.
+            pub fn is_zero(&self) -> bool {
+                *self == Self::ZERO
+            }
+        }
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(bytes)
             }
         }
 
         impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
             }
         }
 
         impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{self}")
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{}({self})", stringify!($name))
             }
         }
 
         impl FromStr for $name {
-            type Err = NotAHash;
+            type Err = HashTextError;
 
-            fn from_str(text: &str) -> Result<Self, NotAHash> {
-                decode_hexadecimal(text).map(Self)
+            fn from_str(text: &str) -> Result<Self, HashTextError> {
+                read_hex(text).map(Self)
             }
         }
 
+        /// Text for people (JSON), 32 bytes on the wire.
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 if serializer.is_human_readable() {
-                    return serializer.collect_str(self);
+                    serializer.collect_str(self)
+                } else {
+                    self.0.serialize(serializer)
                 }
-                self.0.serialize(serializer)
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 if deserializer.is_human_readable() {
-                    let text = String::deserialize(deserializer)?;
-                    return text.parse().map_err(serde::de::Error::custom);
+                    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                } else {
+                    Ok(Self(<[u8; 32]>::deserialize(deserializer)?))
                 }
-                <[u8; 32]>::deserialize(deserializer).map(Self)
             }
         }
     };
 }
 
-hash_type! {
-    /// BLAKE3 of some bytes.
+thirty_two_bytes! {
+    /// The BLAKE3 hash of some bytes.
     Hash
 }
-hash_type! {
-    /// Names a mesh: BLAKE3 of its genesis Root's body with the mesh id zeroed.
+thirty_two_bytes! {
+    /// A mesh: the hash of its first root.
     MeshId
 }
-hash_type! {
-    /// Names a signed record by what it says, whoever signed it.
+thirty_two_bytes! {
+    /// A record: the hash of its body, under its kind.
     RecordId
 }
 
@@ -83,19 +97,39 @@ impl Hash {
     }
 }
 
-fn decode_hexadecimal(text: &str) -> Result<[u8; 32], NotAHash> {
+fn read_hex(text: &str) -> Result<[u8; 32], HashTextError> {
+    let digit = |character: u8| match character {
+        b'0'..=b'9' => Ok(character - b'0'),
+        b'a'..=b'f' => Ok(character - b'a' + 10),
+        _ => Err(HashTextError),
+    };
     let digits = text.as_bytes();
     if digits.len() != 64 {
-        return Err(NotAHash);
+        return Err(HashTextError);
     }
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(NotAHash),
-    };
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn reads_back_its_own_text_and_no_other() {
+        let hash = Hash::of(b"weft");
+        let text = hash.to_string();
+        assert_eq!(text.parse(), Ok(hash));
+        for wrong in [&text[1..], &text.to_uppercase(), &text.replace(&text[..1], "g"), ""] {
+            assert_eq!(wrong.parse::<Hash>(), Err(HashTextError), "{wrong}");
+        }
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(json, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), hash);
+    }
 }

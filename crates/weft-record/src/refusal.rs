@@ -1,136 +1,236 @@
-//! Why a record is refused, and what such a record looks like.
+use weft_keys::{KeyError, PublicKey};
 
-use crate::{codec::CodecError, hash::MeshId, name::Name};
+use crate::{Kind, MeshId, Name, NameError, RecordId, codec::CodecError};
 
-/// A refusal changes nothing but a counter.
+/// Why a record is refused. Nothing of a refused record is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Over the limit of a record.
-    #[error("a record of {bytes} bytes, at most 65536 are accepted")]
-    TooLarge {
-        /// Its length.
+    /// Longer than any record.
+    #[error("a record of {bytes} bytes is longer than the {limit} allowed")]
+    TooLong {
+        /// How long it is.
         bytes: usize,
+        /// How long it may be.
+        limit: usize,
     },
-    /// Not decodable, or not canonical.
-    #[error("not a record: {0}")]
-    Encoding(#[from] CodecError),
-    /// A version or kind from a later protocol.
-    #[error("version {v}, kind {kind} is not known here")]
-    UnknownKind {
-        /// Version.
-        v: u8,
-        /// Kind.
-        kind: u8,
+    /// Not the canonical encoding of a record.
+    #[error("the {part} cannot be decoded: {source}")]
+    Malformed {
+        /// Envelope, or the kind of its body.
+        part: &'static str,
+        /// What is wrong.
+        source: CodecError,
     },
-    /// Signatures unsorted, repeated or too many.
-    #[error("the signatures are not strictly increasing by key")]
-    Signatures,
-    /// A field breaks its rule.
-    #[error("{field}: {rule}")]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What holds for it.
-        rule: &'static str,
-    },
-    /// Signed for another mesh.
-    #[error("a record of mesh {theirs}, this is {ours}")]
+    /// A version of the envelope that this node does not know.
+    #[error("envelope version {0} is not known here")]
+    UnknownVersion(u8),
+    /// A kind of record that this node does not know.
+    #[error("record kind {0} is not known here")]
+    UnknownKind(u8),
+    /// A signature by a key that must not be used.
+    #[error("a signature's key is refused: {0}")]
+    WeakKey(KeyError),
+    /// Signatures are not sorted by key, one a key.
+    #[error("signatures are not sorted by key, one a key")]
+    UnsortedSignatures,
+    /// More signatures than any record needs.
+    #[error("{0} signatures are too many")]
+    TooManySignatures(usize),
+    /// A record of another mesh.
+    #[error("the record is of mesh {found}, this is mesh {expected}")]
     OtherMesh {
         /// The record's.
-        theirs: MeshId,
-        /// This node's.
-        ours: MeshId,
+        found: MeshId,
+        /// The verifier's.
+        expected: MeshId,
     },
-    /// The genesis Root does not hash to the mesh id.
-    #[error("this is not the genesis of mesh {ours}")]
-    NotTheGenesis {
-        /// This node's mesh.
-        ours: MeshId,
+    /// A field with a value that is not allowed.
+    #[error("the {kind} is not valid: {source}")]
+    Invalid {
+        /// What it is.
+        kind: Kind,
+        /// What is wrong with it.
+        source: Invalid,
     },
-    /// Not enough keys of the role.
-    #[error("{valid} valid signatures of role keys, {threshold} are needed")]
-    Threshold {
-        /// Distinct keys of the role whose signature verifies.
-        valid: usize,
-        /// What the Root asks.
-        threshold: u16,
-    },
-    /// A signature under a role key does not verify.
-    #[error("a signature does not verify")]
-    BadSignature,
     /// No role may sign this kind for this channel.
-    #[error("no role of the newest root may sign this")]
-    NoRole,
-    /// A second Root for one version.
-    #[error("root version {version} is already another one")]
-    RootFork {
-        /// Which.
-        version: u64,
+    #[error("no role may sign a {kind} for channel {}", channel_text(channel.as_ref()))]
+    OutOfScope {
+        /// What it is.
+        kind: Kind,
+        /// The channel, if the kind has one.
+        channel: Option<Name>,
     },
-    /// The Root does not follow the one before it.
-    #[error("root version {version} does not name the one before it")]
-    RootChain {
-        /// Which.
-        version: u64,
+    /// A key that counts has signed something else.
+    #[error("the signature of key {0} is not over this record")]
+    BadSignature(PublicKey),
+    /// Too few keys that count have signed.
+    #[error("{have} of the {need} signatures needed for a {kind}")]
+    BelowThreshold {
+        /// What it is.
+        kind: Kind,
+        /// Distinct keys of the role that signed.
+        have: usize,
+        /// The threshold.
+        need: usize,
     },
-    /// From an epoch that a Root ended.
-    #[error("channel {channel} is in epoch {current}, this head is of {epoch}")]
-    Epoch {
-        /// Where.
+    /// A root that says it follows another than the one accepted here.
+    #[error("root {version} does not follow the root {expected} accepted here")]
+    RootDoesNotFollow {
+        /// Its version.
+        version: u64,
+        /// The root before it, as accepted.
+        expected: RecordId,
+    },
+    /// Two roots of one version, both signed by a threshold.
+    #[error("root {version} was accepted with another content: {accepted}")]
+    RootConflict {
+        /// Their version.
+        version: u64,
+        /// The one accepted first.
+        accepted: RecordId,
+    },
+    /// A reset that takes a channel back to an earlier epoch, or changes one that stands.
+    #[error("channel {channel} is at epoch {current}, the reset says {epoch}")]
+    ResetGoesBack {
+        /// The channel.
         channel: Name,
+        /// The epoch accepted.
+        current: u64,
+        /// The epoch of the reset.
+        epoch: u64,
+    },
+    /// A head of an epoch that a reset has ended.
+    #[error("channel {channel} is at epoch {current}, the head is of epoch {epoch}")]
+    EpochPast {
+        /// The channel.
+        channel: Name,
+        /// The epoch accepted.
+        current: u64,
         /// The head's.
         epoch: u64,
-        /// The Root's.
+    },
+    /// A head that does not follow the heads it names.
+    #[error("head {seq} of channel {channel} does not follow what it names")]
+    BrokenChain {
+        /// The channel.
+        channel: Name,
+        /// The head's place.
+        seq: u64,
+    },
+    /// A head whose history is not the one accepted here.
+    #[error("head {seq} of channel {channel} names another history than the accepted one")]
+    OtherHistory {
+        /// The channel.
+        channel: Name,
+        /// The head's place.
+        seq: u64,
+    },
+    /// A head that lowers the security floor.
+    #[error("channel {channel} is at floor {current}, the head lowers it to {floor}")]
+    FloorLowered {
+        /// The channel.
+        channel: Name,
+        /// The floor accepted.
         current: u64,
-    },
-    /// The head names predecessors that do not belong to its place.
-    #[error("head {seq} of {channel} does not follow from what it names")]
-    HeadChain {
-        /// Where.
-        channel: Name,
-        /// Its place.
-        seq: u64,
-    },
-    /// The history that the head signs is not the one that is known.
-    #[error("head {seq} of {channel} signs another history")]
-    History {
-        /// Where.
-        channel: Name,
-        /// Its place.
-        seq: u64,
-    },
-    /// The release is older than the floor allows.
-    #[error("security counter {counter} is below the floor {floor} of {channel}")]
-    BelowFloor {
-        /// Where.
-        channel: Name,
-        /// The release's.
-        counter: u64,
-        /// What was signed before.
+        /// The head's.
         floor: u64,
     },
-    /// A bound of the verifier's memory is reached.
-    #[error("no room for more {what}")]
+    /// A head whose release is older than the floor allows.
+    #[error("the release has counter {counter}, channel {channel} allows {floor} and above")]
+    BelowFloor {
+        /// The channel.
+        channel: Name,
+        /// The release's security counter.
+        counter: u64,
+        /// The floor.
+        floor: u64,
+    },
+    /// More records than a verifier keeps.
+    #[error("no more than {limit} {what} are kept")]
     Full {
-        /// Of what.
+        /// Of what there are too many.
         what: &'static str,
+        /// How many are kept.
+        limit: usize,
     },
 }
 
 impl Refusal {
-    /// The class of attack that such a record looks like.
-    pub fn attack(&self) -> &'static str {
+    /// The class of attack that this looks like; an honest peer with a broken disk
+    /// looks the same.
+    pub const fn attack(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::Full { .. } => "endless data",
-            Self::Encoding(_) | Self::Signatures | Self::Field { .. } => "malformed record",
-            Self::UnknownKind { .. } => "unknown kind",
-            Self::OtherMesh { .. } | Self::NotTheGenesis { .. } => "replay from another mesh",
-            Self::Threshold { .. } | Self::BadSignature | Self::NoRole => "arbitrary software",
-            Self::RootFork { .. } | Self::RootChain { .. } => "root substitution",
-            Self::Epoch { .. } => "fast-forward",
-            Self::HeadChain { .. } | Self::History { .. } => "mix-and-match",
-            Self::BelowFloor { .. } => "rollback",
+            Self::TooLong { .. } | Self::TooManySignatures(_) | Self::Full { .. } => "endless data",
+            Self::Malformed { .. }
+            | Self::Invalid { .. }
+            | Self::UnsortedSignatures
+            | Self::BadSignature(_) => "tampering",
+            Self::UnknownVersion(_) | Self::UnknownKind(_) => "unknown record",
+            Self::WeakKey(_) => "weak key",
+            Self::OtherMesh { .. } => "replay to another mesh",
+            Self::OutOfScope { .. } | Self::BrokenChain { .. } => "mix-and-match",
+            Self::BelowThreshold { .. } => "key compromise below threshold",
+            Self::RootDoesNotFollow { .. } | Self::RootConflict { .. } => {
+                "key compromise at threshold"
+            }
+            Self::OtherHistory { .. } => "equivocation",
+            Self::ResetGoesBack { .. }
+            | Self::EpochPast { .. }
+            | Self::FloorLowered { .. }
+            | Self::BelowFloor { .. } => "rollback",
         }
     }
+}
+
+/// Which rule a record's field breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A list or text that is too long, too short or empty.
+    #[error("{field} has {found} entries or bytes, allowed are {least} to {most}")]
+    Length {
+        /// Which field.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+        /// The least allowed.
+        least: usize,
+        /// The most allowed.
+        most: usize,
+    },
+    /// A list that must be strictly increasing is not.
+    #[error("{0} are not sorted, each once")]
+    Unsorted(&'static str),
+    /// A number outside its range.
+    #[error("{field} is {found}, allowed are {least} to {most}")]
+    Number {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+    },
+    /// A path that could leave its folder, or collides with another.
+    #[error("the path {0:?} is not allowed")]
+    Path(String),
+    /// A display version that is none.
+    #[error("{0:?} is not a version such as 1.2.3")]
+    Version(String),
+    /// Text with control characters.
+    #[error("{0} holds control characters")]
+    Text(&'static str),
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A field that must agree with another one does not.
+    #[error("{0}")]
+    Contradiction(&'static str),
+}
+
+fn channel_text(channel: Option<&Name>) -> &str {
+    channel.map_or("(none)", Name::as_str)
 }

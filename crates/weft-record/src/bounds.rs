@@ -1,0 +1,79 @@
+//! Every bound of the records, in one place, each with its reason.
+
+/// Longest encoded envelope: a release with its probe set fits with room to spare,
+/// and a flood of records stays cheap to refuse.
+pub const MAX_RECORD_BYTES: usize = 64 * 1024;
+/// Signatures on one envelope: more than any sane threshold.
+pub const MAX_SIGNATURES: usize = 32;
+/// Keys of one role, or of the root.
+pub const MAX_KEYS: usize = 32;
+/// Roles of one root.
+pub const MAX_ROLES: usize = 32;
+/// Kinds of record that one role may sign: there are 255 numbers, few are used.
+pub const MAX_KINDS: usize = 32;
+/// Names in one scope.
+pub const MAX_SCOPE_NAMES: usize = 256;
+/// Resets in one root, one a channel.
+pub const MAX_RESETS: usize = 256;
+/// Longest name of a channel, model, role or quantization.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Longest display version.
+pub const MAX_VERSION_BYTES: usize = 64;
+/// Variants of one release.
+pub const MAX_VARIANTS: usize = 16;
+/// Files of one variant: one file, or its shards.
+pub const MAX_FILES: usize = 64;
+/// Longest path of a file in a slot...
+pub const MAX_PATH_BYTES: usize = 255;
+/// ...and its deepest nesting.
+pub const MAX_PATH_PARTS: usize = 8;
+/// Instruction sets that one variant may require.
+pub const MAX_ISA: usize = 32;
+/// Longest name of a processor architecture.
+pub const MAX_ARCHITECTURE_BYTES: usize = 32;
+/// Prompts of one probe set: a probe must end within seconds on a small machine.
+pub const MAX_PROBES: usize = 64;
+/// Longest prompt of a probe.
+pub const MAX_PROMPT_BYTES: usize = 4096;
+/// Longest expected answer of a probe.
+pub const MAX_ANSWER_TOKENS: usize = 512;
+/// Longest line of a release's lineage (teacher, data set, tool, evaluation).
+pub const MAX_LINEAGE_BYTES: usize = 512;
+/// Longest notes of a release.
+pub const MAX_NOTES_BYTES: usize = 4096;
+/// Longest licence expression.
+pub const MAX_LICENCE_BYTES: usize = 256;
+/// Heads that one head may follow: as many as may contend for one place.
+pub const MAX_PREVS: usize = 8;
+/// A whole has 10 000 basis points.
+pub const BASIS_POINTS: u16 = 10_000;
+
+/// Longest chunk: what a node holds in memory for each request in flight.
+pub const MAX_CHUNK_BYTES: u32 = 1024 * 1024;
+/// Chunks of one file: its bitfield stays below 8 KiB and its map below 2.5 MiB.
+pub const MAX_CHUNKS: usize = 65_536;
+/// Longest file: that many of the longest chunks.
+pub const MAX_FILE_BYTES: u64 = MAX_CHUNKS as u64 * MAX_CHUNK_BYTES as u64;
+
+/// Roots in a chain: a rotation a week for ninety years.
+pub const MAX_ROOTS: usize = 4096;
+/// Channels of one mesh.
+pub const MAX_CHANNELS: usize = 256;
+/// Heads of one channel between two resets.
+pub const MAX_HEADS: usize = 65_536;
+/// Releases kept by one verifier.
+pub const MAX_RELEASES: usize = 16_384;
+/// Heads kept that contend for one place: two are the proof, a few more let every
+/// node hold the same ones.
+pub const MAX_CONTENDERS: usize = 8;
+/// Half-signed records that wait for the rest of their signatures.
+pub const MAX_HALF_SIGNED: usize = 64;
+/// Signature results remembered before the older half is forgotten.
+pub const MAX_MEMO_ENTRIES: usize = 32_768;
+/// Entries in what a peer says it holds.
+pub const MAX_HAVE_HEADS: usize = MAX_CHANNELS * MAX_CONTENDERS;
+/// Releases that a peer may ask for at once.
+pub const MAX_HAVE_WANTS: usize = MAX_CHANNELS;
+
+/// Longest blob in a bundle: the largest chunk map is below it.
+pub const MAX_BLOB_BYTES: usize = 4 * 1024 * 1024;
