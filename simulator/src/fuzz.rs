@@ -153,7 +153,7 @@ pub fn run(seed: u64) -> Verdict {
 
 /// The channel that virtual meshes use.
 pub fn channel() -> Name {
-    Name::new("stable").expect("a valid name")
+    "stable".parse().expect("a valid name")
 }
 
 /// Draws keyed by (seed, count): one more draw moves only those after it.

@@ -6,12 +6,13 @@ use weft_core::Command;
 use weft_keys::SecretKey;
 use weft_record::{
     Admission, ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
-    Probe, ProbeLimits, ProbeSet, RecordId, Release, Requires, Role, Root, Trust, Variant,
-    mesh_id_of, next_head, seal,
+    PrivacyFloors, Probe, ProbeLimits, ProbeSet, RecordId, Release, Requires, Role, Root, Scope,
+    Trust, Validity, Variant, codec, mesh_id_of, next_head, seal,
 };
 
 /// When virtual meshes are made, seconds since 1970.
 const NOW_S: u64 = 1_800_000_000;
+const YEAR_S: u64 = 365 * 24 * 3_600;
 
 /// Signs everything of a virtual mesh; its key comes from a seed.
 pub struct Admin {
@@ -71,18 +72,33 @@ impl Admin {
     pub fn new(seed: u64) -> Self {
         let bytes = blake3::derive_key("weft-sim admin key", &seed.to_le_bytes());
         let key = SecretKey::from_seed(bytes);
-        let role = |name: &str, kind| {
-            Role::for_kind(
-                Name::new(name).expect("a valid name"),
-                kind,
-                vec![key.public()],
-                1,
-            )
+        let role = |name: &str, kind: Kind| Role {
+            name: name.parse().expect("a valid name"),
+            keys: vec![key.public()],
+            threshold: 1,
+            kinds: vec![kind.number()],
+            channels: Scope::All,
+            sites: Scope::All,
         };
         let roles = vec![role("head", Kind::Head), role("release", Kind::Release)];
-        let genesis = Root::genesis(vec![key.public()], 1, roles, NOW_S);
+        let validity = Validity {
+            from_s: NOW_S,
+            until_s: NOW_S + YEAR_S,
+        };
+        let genesis = Root::genesis(
+            vec![key.public()],
+            1,
+            roles,
+            validity,
+            PrivacyFloors {
+                k: 20,
+                k_site_bp: 5_000,
+                epsilon_milli: 1_000,
+            },
+        )
+        .expect("a valid root");
         let mesh_id = mesh_id_of(&genesis);
-        let root = seal(Kind::Root, mesh_id, &genesis, &[&key]);
+        let root = seal(Kind::Root, mesh_id, codec::encode(&genesis), &[&key]);
         let (mut trust, mut memo) = (Trust::new(mesh_id), Memo::default());
         trust
             .admit(root.clone(), NOW_S, &mut memo)
@@ -103,18 +119,24 @@ impl Admin {
 
     /// The channel that it publishes on.
     pub fn channel(&self) -> Name {
-        Name::new("stable").expect("a valid name")
+        "stable".parse().expect("a valid name")
     }
 
     /// Signs the release and a head that names it: the release's id, and what an admin
     /// hands to a node.
     pub fn publish(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
         let record = release.record(self.trust.releases().count() as u64);
-        let release = seal(Kind::Release, self.mesh_id, &record, &[&self.key]);
+        let release = seal(
+            Kind::Release,
+            self.mesh_id,
+            codec::encode(&record),
+            &[&self.key],
+        );
         let id = release.record_id();
         self.admit(&release);
-        let head = next_head(&self.trust, &self.channel(), id, Hash::default(), NOW_S);
-        let head = seal(Kind::Head, self.mesh_id, &head, &[&self.key]);
+        let head = next_head(&self.trust, &self.channel(), id, Hash::ZERO, NOW_S)
+            .expect("the release is known");
+        let head = seal(Kind::Head, self.mesh_id, codec::encode(&head), &[&self.key]);
         self.admit(&head);
         (
             id,
@@ -140,7 +162,7 @@ impl VirtualRelease {
             chunk_map: self.chunk_map_hash(),
         };
         let variant = Variant {
-            quantization: Name::new("q8_0").expect("a valid name"),
+            quantization: "q8_0".parse().expect("a valid name"),
             files: vec![file],
             requires: Requires::default(),
         };
@@ -150,7 +172,7 @@ impl VirtualRelease {
             expected: vec![vec![1, 2, 3]],
         };
         Release {
-            model: Name::new("virtual").expect("a valid name"),
+            model: "virtual".parse().expect("a valid name"),
             version: self.version.clone(),
             counter,
             variants: vec![variant],

@@ -250,7 +250,7 @@ impl World {
             } else {
                 mesh_id
             },
-            channels: vec![Name::new("stable").expect("a valid name")],
+            channels: vec!["stable".parse().expect("a valid name")],
             variant_preference: Vec::new(),
             facts: Facts {
                 architecture: "x86_64".to_owned(),

@@ -1,1 +1,219 @@
-//! weft-tests
+//! End to end: the command `weft` and the processes it starts, from outside.
+//!
+//! This crate is the harness; the tests are in `tests/`.
+// a harness panics where a test would
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Longest wait for anything: a loaded machine of two cores is slow, never that slow.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary that was built beside the tests.
+pub fn weft() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let release = test.ancestors().nth(2).unwrap();
+    let weft = release.join("weft");
+    assert!(weft.is_file(), "{} is missing: build the workspace first", weft.display());
+    weft
+}
+
+/// The demo's model in this version: a Hugging Face directory.
+pub fn asset(version: &str) -> PathBuf {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/weft/assets");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(&assets)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("config.json").is_file())
+        .filter(|path| path.to_string_lossy().ends_with(version))
+        .collect();
+    found.pop().unwrap_or_else(|| panic!("no model {version} in {}", assets.display()))
+}
+
+/// Says by name that this machine does not allow a test.
+pub fn skip(test: &str, reason: &str) {
+    println!("SKIPPED {test}: {reason}");
+}
+
+/// A folder with some nodes' homes.
+pub struct Site {
+    dir: tempfile::TempDir,
+}
+
+/// How a command ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The last line of standard output as JSON.
+    pub fn json(&self) -> Value {
+        let line = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{}", self.stderr))
+    }
+
+    /// Asserts the exit code, showing what was said.
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs `weft --dir HOME …` to its end.
+    pub fn weft(&self, home: &str, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(weft());
+        command.arg("--dir").arg(self.path(home)).args(arguments);
+        ended(command.stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// The same with `--json`, which must succeed.
+    pub fn json(&self, home: &str, arguments: &[&str]) -> Value {
+        self.weft(home, &[&["--json"], arguments].concat()).expect(0).json()
+    }
+
+    /// Makes a mesh; its id.
+    pub fn init(&self, home: &str) -> String {
+        let made = self.json(home, &["mesh", "init", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+        made["mesh_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a member's home.
+    pub fn join(&self, home: &str, mesh_id: &str, peers: &[String]) {
+        let mut arguments = vec!["mesh", "join", mesh_id, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+        for peer in peers {
+            arguments.extend(["--peer", peer]);
+        }
+        self.json(home, &arguments);
+    }
+
+    /// Starts a node and waits until it answers.
+    pub fn up(&self, home: &str, flags: &[&str]) -> Node {
+        let mut command = Command::new(weft());
+        command.arg("--dir").arg(self.path(home)).arg("up").args(flags);
+        let log = std::fs::File::create(self.path(&format!("{home}.log"))).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env("WEFT_LOG", "info");
+        let node = Node { child: Some(command.spawn().unwrap()), home: home.to_owned() };
+        self.wait(home, "the node answers", |status| {
+            status["listen"].as_array().is_some_and(|list| !list.is_empty())
+        });
+        node
+    }
+
+    /// What the node tells, if it runs.
+    pub fn status(&self, home: &str) -> Option<Value> {
+        let told = self.weft(home, &["--json", "status"]);
+        (told.code == 0).then(|| told.json())
+    }
+
+    /// Waits until the node tells what is hoped for.
+    pub fn wait(&self, home: &str, what: &str, hoped: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        let mut last = None;
+        while start.elapsed() < PATIENCE {
+            last = self.status(home);
+            if let Some(status) = last.as_ref().filter(|status| hoped(status)) {
+                return status.clone();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut log = String::new();
+        if let Ok(mut file) = std::fs::File::open(self.path(&format!("{home}.log"))) {
+            let _ = file.read_to_string(&mut log);
+        }
+        panic!("{home}: {what}, not within {PATIENCE:?}; last: {last:?}\nlog:\n{log}");
+    }
+
+    /// Waits until this version is active and answers.
+    pub fn wait_active(&self, home: &str, version: &str) -> Value {
+        self.wait(home, &format!("{version} is active"), |status| active(status) == version)
+    }
+
+    /// Where the node listens, with its peer id.
+    pub fn address(&self, home: &str) -> String {
+        self.status(home).unwrap()["listen"][0].as_str().unwrap().to_owned()
+    }
+
+    /// Packs the demo's model in this version; the bundle's path.
+    pub fn pack(&self, version: &str) -> String {
+        let bundle = self.path(&format!("{version}.weft")).to_string_lossy().into_owned();
+        let source = asset(version).to_string_lossy().into_owned();
+        let name = ["--name", "weftlog", "--version", version];
+        let flags = ["--quantization", "q8_0", "--out", &bundle];
+        self.json("pack", &[&["release", "pack", &source][..], &name, &flags].concat());
+        bundle
+    }
+
+    /// Publishes a bundle at this node with its own admin key.
+    pub fn publish(&self, home: &str, bundle: &str) -> Ended {
+        let key = self.path(home).join("admin.key").to_string_lossy().into_owned();
+        self.weft(home, &["--json", "release", "publish", bundle, "--key", &key])
+    }
+}
+
+/// The version that is active and answers, or nothing.
+pub fn active(status: &Value) -> &str {
+    let model = &status["models"][0];
+    if model["answering"] == true { model["active"]["version"].as_str().unwrap_or("") } else { "" }
+}
+
+fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A running node; killed when it goes.
+pub struct Node {
+    child: Option<Child>,
+    pub home: String,
+}
+
+impl Node {
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

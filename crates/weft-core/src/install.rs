@@ -138,7 +138,7 @@ impl<P: Payload> Node<P> {
             }
             return;
         }
-        let Some(release) = self.trust.release(&release_id) else {
+        let Some(release) = self.trust.release(&release_id).cloned() else {
             self.set_phase(name, Phase::Fetching, "waiting for the release record");
             self.ask_for_records(None);
             return;

@@ -88,15 +88,15 @@ fn one_to_one(
         }
         bail!("{home} did not get there within {ROUND_LIMIT:?}")
     };
-    let up = wait(&giver, &|status| status["addresses"].as_array().is_some_and(|a| !a.is_empty()))?;
-    let address = up["addresses"][0].as_str().context("no address")?.to_owned();
+    let up = wait(&giver, &|status| status["listen"].as_array().is_some_and(|a| !a.is_empty()))?;
+    let address = up["listen"][0].as_str().context("no address")?.to_owned();
     call(&["--dir", &giver, "release", "publish", bundle, "--key", &key])?;
     call(&["--dir", &taker, "mesh", "join", &mesh_id, "--peer", &address, "--listen", "/ip4/127.0.0.1/tcp/0"])?;
     let cpu_before = giver_node.cpu_s()?;
     let start = Instant::now();
     let taker_node = Running::start(weft, &taker)?;
     wait(&taker, &|status| {
-        let fetch = &status["channels"][0]["fetch"];
+        let fetch = &status["node"]["channels"][0]["fetch"];
         fetch["bytes_total"].as_u64().is_some_and(|total| {
             total > 0 && fetch["bytes_held"].as_u64() == Some(total)
         })
