@@ -314,15 +314,15 @@ impl Engine {
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let data = TensorData::new(ids, [1, tokens.len()]);
         let ids = Tensor::<2, Int>::from_data(data, &self.backend.device());
-        let logits =
-            self.model
-                .forward(ids, &mut self.cache)
-                .map_err(|full| InferError::PromptTooLong {
-                    tokens: full.len + full.wanted,
-                    context_length: full.capacity,
-                })?;
+        let (model, cache) = (&self.model, &mut self.cache);
+        // burn hands each operation to its thread pool. Inside the pool that is a call; from
+        // outside it is two context switches, hundreds of times for a token.
+        let logits = rayon::scope(|_| model.forward(ids, cache).map(Tensor::into_data));
+        let logits = logits.map_err(|full| InferError::PromptTooLong {
+            tokens: full.len + full.wanted,
+            context_length: full.capacity,
+        })?;
         Ok(logits
-            .into_data()
             .try_into_vec::<f32>()
             .expect("a float model gives f32 logits"))
     }

@@ -20,7 +20,11 @@ fn a_directory_gives_the_reference_logits() {
         for length in [24, 1, 7] {
             let logits = engine.logits(&fixture.tokens[..length]).unwrap();
             let difference = largest_difference(&logits, &fixture.logits[length - 1]);
-            assert!(difference <= BOUND, "{}, {length}: {difference}", fixture.name);
+            assert!(
+                difference <= BOUND,
+                "{}, {length}: {difference}",
+                fixture.name
+            );
         }
     }
 }
@@ -96,7 +100,11 @@ fn the_streamed_text_is_the_whole_text() {
                 ControlFlow::Continue(())
             })
             .unwrap();
-        let whole = engine.tokenizer().unwrap().decode(&generation.tokens, true).unwrap();
+        let whole = engine
+            .tokenizer()
+            .unwrap()
+            .decode(&generation.tokens, true)
+            .unwrap();
         assert_eq!(streamed, generation.text);
         assert_eq!(streamed, whole, "{}", fixture.name);
     }
@@ -107,9 +115,21 @@ fn a_seed_decides_a_sampled_answer() {
     let fixture = fixture::load("qwen2");
     let mut engine = engine(&fixture);
     let mut answer = |seed| {
-        let sampling = Sampling { temperature: 1.5, top_k: 40, top_p: 0.95, seed, ..Sampling::default() };
-        let options = GenerateOptions { sampling, ..at_most(24) };
-        engine.generate(&fixture.tokens, &options, go_on).unwrap().tokens
+        let sampling = Sampling {
+            temperature: 1.5,
+            top_k: 40,
+            top_p: 0.95,
+            seed,
+            ..Sampling::default()
+        };
+        let options = GenerateOptions {
+            sampling,
+            ..at_most(24)
+        };
+        engine
+            .generate(&fixture.tokens, &options, go_on)
+            .unwrap()
+            .tokens
     };
     let first = answer(1);
     assert_eq!(first, answer(1));
@@ -140,11 +160,16 @@ fn an_ending_token_ends_the_answer_and_is_no_part_of_it() {
 fn a_stop_string_ends_the_answer_before_itself() {
     let fixture = fixture::load("llama-untied");
     let mut engine = engine(&fixture);
-    let free = engine.generate(&fixture.tokens, &at_most(16), go_on).unwrap();
+    let free = engine
+        .generate(&fixture.tokens, &at_most(16), go_on)
+        .unwrap();
     let (cut, _) = free.text.char_indices().nth(5).unwrap();
     let stop: String = free.text[cut..].chars().take(3).collect();
     let first = free.text.find(&stop).unwrap();
-    let options = GenerateOptions { stop: vec![stop], ..at_most(16) };
+    let options = GenerateOptions {
+        stop: vec![stop],
+        ..at_most(16)
+    };
     let stopped = engine.generate(&fixture.tokens, &options, go_on).unwrap();
     assert_eq!(stopped.text, free.text[..first]);
     assert_eq!(stopped.finish_reason, FinishReason::Stop);
@@ -158,7 +183,11 @@ fn who_asked_can_end_the_answer() {
     let generation = engine
         .generate(&fixture.tokens, &at_most(16), |_| {
             count += 1;
-            if count == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if count == 3 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .unwrap();
     assert_eq!(generation.tokens, fixture.greedy[..3]);
@@ -168,10 +197,15 @@ fn who_asked_can_end_the_answer() {
 #[test]
 fn an_answer_ends_where_the_context_does() {
     let fixture = fixture::load("llama-tied");
-    let options = EngineOptions { context_length: Some(28), ..EngineOptions::default() };
+    let options = EngineOptions {
+        context_length: Some(28),
+        ..EngineOptions::default()
+    };
     let mut engine = Engine::load(&fixture.path, &options).unwrap();
     assert_eq!(engine.info().context_length, 28);
-    let generation = engine.generate(&fixture.tokens, &at_most(100), go_on).unwrap();
+    let generation = engine
+        .generate(&fixture.tokens, &at_most(100), go_on)
+        .unwrap();
     // Four fill the context, the fifth is said behind it.
     assert_eq!(generation.tokens, fixture.greedy[..5]);
     assert_eq!(generation.finish_reason, FinishReason::Length);
@@ -180,16 +214,25 @@ fn an_answer_ends_where_the_context_does() {
 #[test]
 fn what_cannot_be_asked_is_refused() {
     let fixture = fixture::load("llama-tied");
-    let options = EngineOptions { context_length: Some(8), ..EngineOptions::default() };
+    let options = EngineOptions {
+        context_length: Some(8),
+        ..EngineOptions::default()
+    };
     let mut engine = Engine::load(&fixture.path, &options).unwrap();
     assert!(matches!(engine.logits(&[]), Err(InferError::EmptyPrompt)));
     assert!(matches!(
         engine.logits(&[5, 320]),
-        Err(InferError::UnknownToken { token: 320, vocab_size: 320 })
+        Err(InferError::UnknownToken {
+            token: 320,
+            vocab_size: 320
+        })
     ));
     assert!(matches!(
         engine.logits(&fixture.tokens),
-        Err(InferError::PromptTooLong { tokens: 24, context_length: 8 })
+        Err(InferError::PromptTooLong {
+            tokens: 24,
+            context_length: 8
+        })
     ));
     let mut bad = at_most(4);
     bad.sampling.top_p = 2.0;
@@ -210,12 +253,30 @@ fn a_model_above_the_ceiling_is_refused_before_it_is_loaded() {
     };
     assert!(Engine::load(&fixture.path, &with(need)).is_ok());
     let refused = Engine::load(&fixture.path, &with(need - 1)).unwrap_err();
-    assert!(matches!(refused, LoadError::MemoryCeiling { context_length: 256, .. }), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            LoadError::MemoryCeiling {
+                context_length: 256,
+                ..
+            }
+        ),
+        "{refused}"
+    );
     // A shorter context fits.
-    let shorter = EngineOptions { context_length: Some(64), ..with(need - 1) };
+    let shorter = EngineOptions {
+        context_length: Some(64),
+        ..with(need - 1)
+    };
     assert!(Engine::load(&fixture.path, &shorter).is_ok());
-    let none = EngineOptions { context_length: Some(0), ..EngineOptions::default() };
-    assert!(matches!(Engine::load(&fixture.path, &none), Err(LoadError::NoContext)));
+    let none = EngineOptions {
+        context_length: Some(0),
+        ..EngineOptions::default()
+    };
+    assert!(matches!(
+        Engine::load(&fixture.path, &none),
+        Err(LoadError::NoContext)
+    ));
     let nowhere = Engine::load(Path::new("/nonexistent.gguf"), &EngineOptions::default());
     assert!(matches!(nowhere, Err(LoadError::Open(_))));
 }
@@ -224,10 +285,15 @@ fn a_model_above_the_ceiling_is_refused_before_it_is_loaded() {
 fn a_conversation_goes_through_the_models_template() {
     let fixture = fixture::load("qwen2");
     let engine = engine(&fixture);
-    let prompt = engine.chat_prompt(&[Message::new("user", "pump four")]).unwrap();
+    let prompt = engine
+        .chat_prompt(&[Message::new("user", "pump four")])
+        .unwrap();
     let text = engine.tokenizer().unwrap().decode(&prompt, false).unwrap();
     assert_eq!(text, "user: pump four</s>assistant:");
-    assert!(prompt.contains(&1), "the ending token is one token: {prompt:?}");
+    assert!(
+        prompt.contains(&1),
+        "the ending token is one token: {prompt:?}"
+    );
 }
 
 #[test]
@@ -238,11 +304,19 @@ fn without_tokenizer_and_template_tokens_still_work() {
         std::fs::copy(fixture.path.join(name), folder.path().join(name)).unwrap();
     }
     let mut engine = load(folder.path());
-    assert!(matches!(engine.text_prompt("x"), Err(InferError::NoTokenizer(_))));
+    assert!(matches!(
+        engine.text_prompt("x"),
+        Err(InferError::NoTokenizer(_))
+    ));
     let asked = engine.chat_prompt(&[Message::new("user", "x")]);
     assert!(matches!(asked, Err(InferError::NoChatTemplate(_))));
-    let generation = engine.generate(&fixture.tokens, &at_most(4), go_on).unwrap();
-    assert_eq!((generation.tokens, generation.text), (fixture.greedy[..4].to_vec(), String::new()));
+    let generation = engine
+        .generate(&fixture.tokens, &at_most(4), go_on)
+        .unwrap();
+    assert_eq!(
+        (generation.tokens, generation.text),
+        (fixture.greedy[..4].to_vec(), String::new())
+    );
 }
 
 #[test]
@@ -251,7 +325,10 @@ fn a_probe_measures_greedy_answers() {
     let mut engine = engine(&fixture);
     let text = "pump four reports";
     let as_text = engine.text_prompt(text).unwrap();
-    let by_text = engine.generate(&as_text, &at_most(5), go_on).unwrap().tokens;
+    let by_text = engine
+        .generate(&as_text, &at_most(5), go_on)
+        .unwrap()
+        .tokens;
     let probe = |prompt, max_tokens| ProbePrompt { prompt, max_tokens };
     let measured = engine
         .probe(&[
@@ -277,9 +354,17 @@ fn a_model_that_computes_no_numbers_is_measured_as_such() {
     std::fs::write(&path, bytes).unwrap();
     let mut engine = load(folder.path());
     let refused = engine.logits(&fixture.tokens);
-    assert!(matches!(refused, Err(InferError::NotFinite { tokens: 24 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(InferError::NotFinite { tokens: 24 })),
+        "{refused:?}"
+    );
     let prompt = ProbeInput::Tokens(fixture.tokens.clone());
-    let measured = engine.probe(&[ProbePrompt { prompt, max_tokens: 4 }]).unwrap();
+    let measured = engine
+        .probe(&[ProbePrompt {
+            prompt,
+            max_tokens: 4,
+        }])
+        .unwrap();
     assert!(!measured.finite && measured.answers.is_empty());
 }
 
@@ -293,7 +378,10 @@ fn a_bench_gives_two_rates() {
     assert!(matches!(nothing, Err(BenchError::NothingToDo { .. })));
     // The model's own context is shorter than this.
     let too_long = bench(&fixture.path, 250, 8, &EngineOptions::default());
-    assert!(matches!(too_long, Err(BenchError::Infer(InferError::PromptTooLong { .. }))));
+    assert!(matches!(
+        too_long,
+        Err(BenchError::Infer(InferError::PromptTooLong { .. }))
+    ));
 }
 
 fn engine(fixture: &Fixture) -> Engine {
@@ -305,7 +393,10 @@ fn load(path: &Path) -> Engine {
 }
 
 fn at_most(max_tokens: usize) -> GenerateOptions {
-    GenerateOptions { max_tokens, ..GenerateOptions::default() }
+    GenerateOptions {
+        max_tokens,
+        ..GenerateOptions::default()
+    }
 }
 
 fn go_on(_: weft_infer::Token<'_>) -> ControlFlow<()> {
