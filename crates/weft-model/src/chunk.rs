@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use weft_record::{ChunkEntry, ChunkMap, Hash, MAX_CHUNK_BYTES, MAX_CHUNKS};
+
 use crate::gguf::{self, GgufError, Header};
 use crate::map::MappedFile;
 use crate::safetensors_file;
@@ -13,7 +15,7 @@ pub const MIN_OWN_CHUNK_BYTES: usize = 4 << 10;
 /// their maps short.
 const CHUNK_SIZES: [(u64, usize); 2] = [(64 << 20, 256 << 10), (512 << 20, 512 << 10)];
 /// Chunk size of every larger file, and the longest chunk there is.
-pub const MAX_CHUNK_BYTES: usize = 1 << 20;
+const LARGEST_CHUNK_BYTES: usize = MAX_CHUNK_BYTES as usize;
 
 /// Why a file could not be cut.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum ChunkError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A file without a byte has no chunk.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
     },
     /// The file begins as a GGUF file but is none.
     #[error("{}: {source}", path.display())]
@@ -66,6 +74,11 @@ pub fn chunk_map(path: &Path) -> Result<ChunkMap, ChunkError> {
         source,
     })?;
     let file = map.bytes();
+    if file.is_empty() {
+        return Err(ChunkError::Empty {
+            path: path.to_owned(),
+        });
+    }
     let tensors = tensor_ranges(path, file)?;
     let lengths = cut(file.len(), tensors);
     if lengths.len() > MAX_CHUNKS {
@@ -81,7 +94,7 @@ pub fn chunk_map(path: &Path) -> Result<ChunkMap, ChunkError> {
         let (chunk, behind) = rest.split_at(length);
         chunks.push(ChunkEntry {
             length: length as u32,
-            hash: blake3::hash(chunk).into(),
+            hash: Hash(blake3::hash(chunk).into()),
         });
         rest = behind;
     }
@@ -101,11 +114,12 @@ fn tensor_ranges(path: &Path, file: &[u8]) -> Result<Vec<Range<usize>>, ChunkErr
             .collect());
     }
     if path.extension().is_some_and(|name| name == "safetensors") {
-        let tensors = safetensors_file::ranges(file).map_err(|source| ChunkError::Safetensors {
-            path: path.to_owned(),
-            source,
-        })?;
-        return Ok(tensors.into_iter().map(|(_, _, _, range)| range).collect());
+        let entries =
+            safetensors_file::all_entries(file).map_err(|source| ChunkError::Safetensors {
+                path: path.to_owned(),
+                source,
+            })?;
+        return Ok(entries.into_iter().map(|entry| entry.range).collect());
     }
     Ok(Vec::new())
 }
@@ -151,24 +165,8 @@ fn chunk_bytes(file_bytes: usize) -> usize {
     CHUNK_SIZES
         .iter()
         .find(|(below, _)| (file_bytes as u64) < *below)
-        .map_or(MAX_CHUNK_BYTES, |(_, size)| *size)
+        .map_or(LARGEST_CHUNK_BYTES, |(_, size)| *size)
 }
 
-/// At 1 MiB a chunk this is a file of 64 GiB.
-const MAX_CHUNKS: usize = 1 << 16;
-
-/// How a file is cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChunkMap {
-    /// The chunks in the file's order.
-    pub chunks: Vec<ChunkEntry>,
-}
-
-/// One chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkEntry {
-    /// Its length.
-    pub length: u32,
-    /// Its BLAKE3 hash.
-    pub hash: [u8; 32],
-}
+#[cfg(test)]
+mod tests;

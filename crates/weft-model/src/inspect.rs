@@ -180,3 +180,6 @@ fn inspect_file(path: &Path) -> Result<InspectedFile, OpenError> {
         blake3: blake3::hash(map.bytes()).to_hex().to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,7 @@ mod tensor;
 mod tokenizer;
 mod vocabulary;
 
-pub use chunk::{
-    ChunkEntry, ChunkError, ChunkMap, MAX_CHUNK_BYTES, MIN_OWN_CHUNK_BYTES, chunk_map,
-};
+pub use chunk::{ChunkError, MIN_OWN_CHUNK_BYTES, chunk_map};
 pub use config::{Architecture, ConfigError, ModelConfig, RopeScaling};
 pub use dtype::DType;
 pub use error::{OpenError, TensorError};

@@ -297,8 +297,8 @@ fn convert(
         } else {
             f16::MAX.to_f32()
         };
-        // Written so that a NaN fails too.
-        if let Some(&value) = values.iter().find(|value| !(value.abs() <= largest)) {
+        let unfit = |value: &&f32| value.is_nan() || value.abs() > largest;
+        if let Some(&value) = values.iter().find(unfit) {
             return Err(QuantizeError::Unrepresentable {
                 name: view.name.clone(),
                 value,
@@ -472,3 +472,6 @@ impl<W: Write> Write for Hashed<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::dtype::DType;
 
@@ -56,9 +57,9 @@ pub enum SafetensorsError {
 
 /// One tensor of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<T> {
     pub(crate) name: String,
-    pub(crate) dtype: DType,
+    pub(crate) dtype: T,
     pub(crate) shape: Vec<usize>,
     /// Its bytes in the file.
     pub(crate) range: Range<usize>,
@@ -66,9 +67,7 @@ pub(crate) struct Entry {
 
 /// Where each tensor is, whatever its type, in the file's order; the header's lengths are held
 /// against the file first.
-pub(crate) fn ranges(
-    file: &[u8],
-) -> Result<Vec<(String, Dtype, Vec<usize>, Range<usize>)>, SafetensorsError> {
+pub(crate) fn all_entries(file: &[u8]) -> Result<Vec<Entry<Dtype>>, SafetensorsError> {
     let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(SafetensorsError::TooShort(file.len()));
     };
@@ -85,51 +84,53 @@ pub(crate) fn ranges(
             limit: MAX_HEADER_BYTES,
         });
     }
-    let (header_bytes, metadata) = SafeTensors::read_metadata(file)
-        .map_err(|error| SafetensorsError::BadHeader(error.to_string()))?;
+    let header_bytes = claimed as usize;
     let data_start = LENGTH_BYTES + header_bytes;
-    let found = file.len() - data_start;
-    if metadata.data_len() != found {
-        return Err(SafetensorsError::WrongLength {
-            claimed: metadata.data_len(),
-            found,
-        });
-    }
-    let mut tensors: Vec<_> = metadata
+    let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| {
+        if matches!(error, SafeTensorError::MetadataIncompleteBuffer)
+            && let Ok(metadata) = serde_json::from_slice::<Metadata>(&rest[..header_bytes])
+        {
+            return SafetensorsError::WrongLength {
+                claimed: metadata.data_len(),
+                found: file.len() - data_start,
+            };
+        }
+        SafetensorsError::BadHeader(error.to_string())
+    })?;
+    let mut entries: Vec<Entry<Dtype>> = metadata
         .tensors()
         .into_iter()
-        .map(|(name, info)| {
-            let (start, end) = info.data_offsets;
-            let range = data_start + start..data_start + end;
-            (name, info.dtype, info.shape.clone(), range)
+        .map(|(name, info)| Entry {
+            name,
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            range: data_start + info.data_offsets.0..data_start + info.data_offsets.1,
         })
         .collect();
-    tensors.sort_by(|a, b| (a.3.start, &a.0).cmp(&(b.3.start, &b.0)));
-    Ok(tensors)
+    entries.sort_by(|a, b| (a.range.start, &a.name).cmp(&(b.range.start, &b.name)));
+    Ok(entries)
 }
 
 /// The tensors of a model's file: only types that weft reads.
-pub(crate) fn entries(file: &[u8]) -> Result<Vec<Entry>, SafetensorsError> {
-    ranges(file)?
-        .into_iter()
-        .map(|(name, dtype, shape, range)| {
-            let dtype = match dtype {
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::BF16,
-                other => {
-                    return Err(SafetensorsError::UnsupportedDtype {
-                        name,
-                        dtype: format!("{other:?}"),
-                    });
-                }
-            };
-            Ok(Entry {
-                name,
-                dtype,
-                shape,
-                range,
-            })
+pub(crate) fn entries(file: &[u8]) -> Result<Vec<Entry<DType>>, SafetensorsError> {
+    let known = |entry: Entry<Dtype>| {
+        let dtype = match entry.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => {
+                return Err(SafetensorsError::UnsupportedDtype {
+                    name: entry.name,
+                    dtype: format!("{other:?}"),
+                });
+            }
+        };
+        Ok(Entry {
+            name: entry.name,
+            dtype,
+            shape: entry.shape,
+            range: entry.range,
         })
-        .collect()
+    };
+    all_entries(file)?.into_iter().map(known).collect()
 }

@@ -404,3 +404,6 @@ fn expected_tensors(config: &ModelConfig) -> impl Iterator<Item = (String, Vec<u
         .chain(std::iter::once(norm))
         .chain(head)
 }
+
+#[cfg(test)]
+mod tests;

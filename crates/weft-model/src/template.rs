@@ -292,3 +292,6 @@ impl Write for Capped {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

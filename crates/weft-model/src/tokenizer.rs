@@ -193,12 +193,9 @@ impl TokenStream {
     /// Takes the next token; gives the text that is complete by it, if there is any.
     pub fn push(&mut self, token: u32) -> Result<Option<String>, TokenizerError> {
         self.tokens.push(token);
-        let waiting = self.tokens.len() - self.shown;
+        let may_wait = self.tokens.len() - self.shown < MAX_PENDING_TOKENS;
         let text = self.waiting_text()?;
-        let incomplete = text.ends_with(char::REPLACEMENT_CHARACTER);
-        if text.is_empty() && waiting < MAX_PENDING_TOKENS
-            || incomplete && waiting < MAX_PENDING_TOKENS
-        {
+        if may_wait && (text.is_empty() || text.ends_with(char::REPLACEMENT_CHARACTER)) {
             return Ok(None);
         }
         self.tokens.drain(..self.shown);
@@ -220,3 +217,6 @@ impl TokenStream {
         Ok(all.get(shown.len()..).unwrap_or_default().to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -258,7 +258,7 @@ fn part_type(part: &Json) -> Option<&str> {
     part.get("type").and_then(Json::as_str)
 }
 
-/// Older files have "a b", newer ones ["a", "b"].
+/// Older files have one text with a blank inside, newer ones a list of two.
 fn merge_text(merge: &Json) -> Option<String> {
     match merge {
         Json::String(text) => Some(text.clone()),

@@ -435,12 +435,15 @@ impl<'a> Reader<'a> {
         let Ok(row_elements) = usize::try_from(row) else {
             return Err(bad_shape(name));
         };
-        let Some(row_bytes) = dtype.row_bytes(row_elements) else {
+        if !row_elements.is_multiple_of(dtype.block_elements()) {
             return Err(GgufError::PartialBlock {
                 name,
                 row,
                 block: dtype.block_elements(),
             });
+        }
+        let Some(row_bytes) = dtype.row_bytes(row_elements) else {
+            return Err(bad_shape(name));
         };
         let Some(bytes) = rows.and_then(|rows| rows.checked_mul(row_bytes as u64)) else {
             return Err(bad_shape(name));

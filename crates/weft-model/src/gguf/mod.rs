@@ -5,6 +5,8 @@ mod error;
 mod header;
 mod keys;
 mod names;
+#[cfg(test)]
+mod tests;
 mod value;
 mod write;
 

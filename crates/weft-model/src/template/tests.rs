@@ -1,0 +1,198 @@
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use serde_json::json;
+
+use super::*;
+use crate::fixture::{TEMPLATE, write_directory};
+use crate::quantize::{Quantization, quantize};
+use crate::source::ModelSource;
+
+fn render(source: &str, messages: &[Message]) -> Result<String, TemplateError> {
+    ChatTemplate::new(source, "<s>", "</s>")
+        .unwrap()
+        .render(messages, true)
+}
+
+fn hello() -> Vec<Message> {
+    vec![
+        Message::new("system", "Be brief."),
+        Message::new("user", "  Hello <b>&</b> "),
+    ]
+}
+
+/// The shape that SmolLM and Qwen use.
+const CHATML: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+#[test]
+fn chatml() {
+    let user = [Message::new("user", "Hi")];
+    let template = ChatTemplate::new(CHATML, "", "").unwrap();
+    let body = "<|im_start|>system\nYou help.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n";
+    assert_eq!(template.render(&user, false).unwrap(), body);
+    assert_eq!(
+        template.render(&user, true).unwrap(),
+        format!("{body}<|im_start|>assistant\n")
+    );
+}
+
+#[test]
+fn idioms_of_hugging_face() {
+    let check = |source: &str, expected: &str| {
+        assert_eq!(render(source, &hello()).unwrap(), expected, "{source}");
+    };
+    check("{{ bos_token }}{{ eos_token }}", "<s></s>");
+    // No escaping, and Python's methods.
+    check("{{ messages[1].content.strip() }}", "Hello <b>&</b>");
+    check("{{ messages[0].content.startswith('Be') }}", "True");
+    check("{{ messages[0].content.split(' ')[-1] }}", "brief.");
+    check(
+        "{{ messages[1]['role'].upper() }}|{{ messages[-1].content | trim }}",
+        "USER|Hello <b>&</b>",
+    );
+    // Blocks on lines of their own leave no trace.
+    check(
+        "{% if true %}\n  {% set x = 1 %}\nx{{ x }}\n{% endif %}\n",
+        "x1\n",
+    );
+    // What a template asks for before it uses it.
+    check(
+        "{% if strftime_now is defined %}date{% else %}none{% endif %}",
+        "none",
+    );
+    check(
+        "{% if tools %}a{% elif tools is none %}b{% endif %}{% if not documents %}c{% endif %}",
+        "bc",
+    );
+    check(
+        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+        "2",
+    );
+    check(
+        "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
+        "system",
+    );
+    check(
+        "{% macro turn(m) %}[{{ m.role }}]{% endmacro %}{{ turn(messages[0]) }}",
+        "[system]",
+    );
+    check(
+        "{{ messages[1:] | length }}{{ (messages | selectattr('role', 'equalto', 'user') | list) | length }}",
+        "11",
+    );
+}
+
+#[test]
+fn a_template_may_refuse() {
+    let source =
+        "{% if messages[0].role == 'system' %}{{ raise_exception('No system turns.') }}{% endif %}";
+    let error = render(source, &hello()).unwrap_err();
+    assert!(matches!(&error, TemplateError::Refused(reason) if reason == "No system turns."));
+    assert_eq!(render(source, &hello()[1..]).unwrap(), "");
+}
+
+#[test]
+fn a_template_that_loops_is_refused() {
+    for source in [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% set x = a * b %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% for i in range(50000) %}{{ f(n) }}{% endfor %}{% endmacro %}{{ f(1) }}",
+    ] {
+        let error = render(source, &hello()).unwrap_err();
+        let bounded = match &error {
+            TemplateError::OutOfFuel(limit) => *limit == TEMPLATE_FUEL,
+            // The macro meets the depth of calls first.
+            TemplateError::Failed(reason) => reason.contains("recursion"),
+            _ => false,
+        };
+        assert!(bounded, "{error:?}");
+    }
+}
+
+#[test]
+fn a_template_that_floods_is_refused() {
+    for source in [
+        "{% for a in range(90000) %}{{ 'a line of some length, again and again and again' }}{% endfor %}",
+        "{{ 'a' * 50000000 }}",
+    ] {
+        let error = render(source, &hello()).unwrap_err();
+        assert!(
+            matches!(error, TemplateError::OutputTooLong(MAX_PROMPT_BYTES)),
+            "{error:?}"
+        );
+    }
+    assert!(matches!(
+        render("", &[Message::new("user", "x".repeat(MAX_MESSAGES_BYTES))]),
+        Err(TemplateError::InputTooLong { .. })
+    ));
+    assert!(matches!(
+        ChatTemplate::new(&" ".repeat(MAX_TEMPLATE_BYTES + 1), "", ""),
+        Err(TemplateError::TooLong { .. })
+    ));
+}
+
+#[test]
+fn a_damaged_template_is_refused() {
+    assert!(matches!(
+        ChatTemplate::new("{% for %}", "", ""),
+        Err(TemplateError::Syntax(reason)) if reason.contains("line 1")
+    ));
+    assert!(matches!(
+        render("{{ nothing.at.all }}", &[]),
+        Err(TemplateError::Failed(_))
+    ));
+    let deep = format!("{}1{}", "(".repeat(50_000), ")".repeat(50_000));
+    assert!(ChatTemplate::new(&format!("{{{{ {deep} }}}}"), "", "").is_err());
+    // Nothing outside of the template can be named.
+    for source in [
+        "{% include '/etc/passwd' %}",
+        "{% import 'a' as a %}",
+        "{% extends 'a' %}",
+    ] {
+        let refused = ChatTemplate::new(source, "", "");
+        assert!(matches!(refused, Err(TemplateError::Syntax(_))), "{source}");
+    }
+}
+
+#[test]
+fn a_directory_and_its_gguf_file_render_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("hub");
+    write_directory(&directory, "llama");
+    let source = ModelSource::open(&directory).unwrap();
+    let expected = "<|begin|><system>Be brief.\n<user>Hello <b>&</b>\n<assistant>";
+    let rendered = |source: &ModelSource| {
+        let template = source.chat_template().unwrap().unwrap();
+        template.render(&hello(), true).unwrap()
+    };
+    assert_eq!(rendered(&source), expected);
+    let out = folder.path().join("out.gguf");
+    quantize(&source, Quantization::Q8_0, &out).unwrap();
+    assert_eq!(rendered(&ModelSource::open(&out).unwrap()), expected);
+}
+
+#[test]
+fn where_a_directory_keeps_its_template() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write_directory(path, "llama");
+    let source = ModelSource::open(path).unwrap();
+    let template = || {
+        source
+            .chat_template()
+            .unwrap()
+            .map(|found| found.source().to_owned())
+    };
+    assert_eq!(template().as_deref(), Some(TEMPLATE));
+    let several = json!({ "chat_template": [
+        { "name": "tools", "template": "a" }, { "name": "default", "template": "b" },
+    ]});
+    fs::write(path.join("tokenizer_config.json"), several.to_string()).unwrap();
+    assert_eq!(template().as_deref(), Some("b"));
+    fs::write(path.join("chat_template.jinja"), "c").unwrap();
+    assert_eq!(template().as_deref(), Some("c"));
+    fs::remove_file(path.join("chat_template.jinja")).unwrap();
+    fs::remove_file(path.join("tokenizer_config.json")).unwrap();
+    assert_eq!(template(), None);
+}
