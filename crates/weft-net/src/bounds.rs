@@ -72,9 +72,9 @@ pub(crate) const GOSSIP_BYTES: usize = 4096;
 pub(crate) const GOSSIP_FRAME_BYTES: usize = 16 * 1024;
 
 /// Default of [`crate::NetConfig::stranger_block`].
-pub(crate) const STRANGER_BLOCK: Duration = Duration::from_secs(600);
+pub(crate) const STRANGER_BLOCK: Duration = Duration::from_mins(10);
 /// How long a peer that broke the protocol or sent corrupt data stays away.
-pub(crate) const FAULT_BLOCK: Duration = Duration::from_secs(60);
+pub(crate) const FAULT_BLOCK: Duration = Duration::from_mins(1);
 /// Peers kept away at once; beyond it the one whose time ends first returns.
 pub(crate) const BLOCKED: usize = 1024;
 
@@ -85,7 +85,7 @@ pub(crate) const ADDRESSES_PER_TARGET: usize = 8;
 /// First wait before a place is dialled again; it doubles...
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// ...up to this. Both are jittered down to half.
-pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// A link that lived shorter than this counts as a failure.
 pub(crate) const LINK_PROVEN: Duration = Duration::from_secs(5);
 /// Failures (about an hour and a half) after which a former member is forgotten.

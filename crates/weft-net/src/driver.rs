@@ -21,11 +21,12 @@ use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
-use weft_record::Envelope;
+use weft_record::{Envelope, MeshId};
 
 use crate::{
-    behaviour::{Behaviour, BehaviourEvent},
+    behaviour::{self, Behaviour, BehaviourEvent},
     bounds,
+    config::NetConfig,
     dialer::{self, Dialer, Source},
     event::NetEvent,
     fault::LinkFault,
@@ -39,6 +40,7 @@ use crate::{
 /// Owned by one task.
 pub(crate) struct Driver {
     swarm: Swarm<Behaviour>,
+    mesh_id: MeshId,
     topic: IdentTopic,
     shared: Arc<Shared>,
     stall: Duration,
@@ -75,17 +77,17 @@ struct Connection {
 impl Driver {
     pub(crate) fn new(
         swarm: Swarm<Behaviour>,
-        topic: IdentTopic,
+        config: &NetConfig,
         shared: Arc<Shared>,
-        stall: Duration,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NetEvent>,
     ) -> Self {
-        Self {
+        let mut driver = Self {
             swarm,
-            topic,
+            mesh_id: config.mesh_id,
+            topic: behaviour::topic(config),
             shared,
-            stall,
+            stall: config.stall_timeout,
             commands,
             reports: mpsc::channel(bounds::REPORTS),
             events,
@@ -93,16 +95,13 @@ impl Driver {
             dialer: Dialer::new(Instant::now(), random),
             serves: Arc::new(Semaphore::new(bounds::SERVES)),
             next_session: 0,
-        }
-    }
-
-    /// Places to dial from the start on.
-    pub(crate) fn bootstrap(&mut self, addresses: impl IntoIterator<Item = Multiaddr>) {
-        for address in addresses {
-            if !self.dialer.add(Source::Bootstrap, None, address.clone(), Instant::now()) {
+        };
+        for address in &config.bootstrap {
+            if !driver.dialer.add(Source::Bootstrap, None, address.clone(), Instant::now()) {
                 tracing::warn!(%address, "too many bootstrap addresses; this one is left out");
             }
         }
+        driver
     }
 
     /// Runs until it is shut down or every handle is gone. It never waits for
@@ -346,9 +345,10 @@ impl Driver {
         };
         // Whether it is valid the node finds out. Here it must only look like
         // what belongs on this topic, and there must be somebody to take it.
-        let acceptance = if message.data.len() > bounds::GOSSIP_BYTES
-            || Envelope::decode(&message.data).is_err()
-        {
+        let belongs = message.data.len() <= bounds::GOSSIP_BYTES
+            && Envelope::decode(&message.data)
+                .is_ok_and(|envelope| envelope.mesh_id == self.mesh_id);
+        let acceptance = if !belongs {
             MessageAcceptance::Reject
         } else if self.tell(NetEvent::Gossip(message.data)) {
             MessageAcceptance::Accept

@@ -20,11 +20,6 @@ pub(crate) fn peer_id(peer: &Peer) -> PeerId {
     PeerId::from_bytes(&bytes).expect("an identity multihash of 36 bytes is a peer id")
 }
 
-/// A peer's name as addresses write it, such as `12D3Koo…`.
-pub fn peer_name(peer: &Peer) -> String {
-    peer_id(peer).to_string()
-}
-
 /// The key behind a libp2p name, if it is a valid Ed25519 key.
 pub(crate) fn peer(peer_id: &PeerId) -> Option<Peer> {
     let bytes = peer_id.to_bytes();

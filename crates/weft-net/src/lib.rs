@@ -31,7 +31,6 @@ pub use config::{NetConfig, Security, StartError};
 pub use event::NetEvent;
 pub use handle::{NetHandle, SendError};
 pub use identity::peer_name;
-pub use identity::peer_name;
 pub use libp2p::Multiaddr;
 pub use net::Net;
 pub use traffic::Traffic;

@@ -36,16 +36,7 @@ impl Net {
         }
         let (commands, commands_out) = mpsc::channel(bounds::COMMANDS);
         let (events_in, events) = mpsc::channel(bounds::EVENTS);
-        let topic = behaviour::topic(&config);
-        let mut driver = Driver::new(
-            swarm,
-            topic,
-            shared.clone(),
-            config.stall_timeout,
-            commands_out,
-            events_in,
-        );
-        driver.bootstrap(config.bootstrap);
+        let driver = Driver::new(swarm, &config, shared.clone(), commands_out, events_in);
         tokio::spawn(driver.run());
         Ok((NetHandle { shared, commands }, events))
     }

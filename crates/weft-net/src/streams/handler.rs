@@ -100,7 +100,8 @@ impl ConnectionHandler for Handler {
                 protocol: (protocol, stream),
                 ..
             }) => {
-                if self.accept(protocol) {
+                let accepted = self.accept(protocol);
+                if accepted {
                     self.gained.push_back(FromHandler {
                         protocol,
                         kind: EventKind::Inbound(stream),

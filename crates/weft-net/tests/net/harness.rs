@@ -65,14 +65,6 @@ impl Node {
         self.net.listeners()[0].clone()
     }
 
-    /// The next event, whatever it is.
-    pub(crate) async fn next(&mut self) -> NetEvent {
-        match self.skipped.pop_front() {
-            Some(event) => event,
-            None => timeout(PATIENCE, self.events.recv()).await.expect("an event").unwrap(),
-        }
-    }
-
     /// The first event that `pick` takes; those before it are kept for later.
     pub(crate) async fn until<T>(&mut self, pick: impl Fn(&NetEvent) -> Option<T>) -> T {
         if let Some(index) = self.skipped.iter().position(|event| pick(event).is_some()) {
