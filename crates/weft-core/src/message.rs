@@ -20,6 +20,16 @@ pub trait Payload: Clone {
     fn blob_bytes(&self) -> &[u8];
 }
 
+impl Payload for bytes::Bytes {
+    fn length(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn blob_bytes(&self) -> &[u8] {
+        self
+    }
+}
+
 /// Any message from or to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<P> {
