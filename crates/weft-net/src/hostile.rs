@@ -343,7 +343,8 @@ async fn a_second_control_stream_on_another_connection_is_a_new_session() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     // The stand-in opens on its newest connection.
     let second = hostile.open(Protocol::Control).await;
-    assert!(victim.down().await.contains("new session"));
+    let reason = victim.down().await;
+    assert!(reason.contains("new session"), "{reason}");
     assert_eq!(victim.up().await, peer);
     drop((first, second));
 }

@@ -127,11 +127,14 @@ impl Session {
             tokio::select! {
                 fault = self.link.closed() => return fault,
                 Some(ended) = tasks.join_next() => {
-                    return match ended {
+                    // Where the link was closed on purpose its streams fail too:
+                    // the reason given first stands.
+                    self.link.close(match ended {
                         Ok(Ok(never)) => match never {},
                         Ok(Err(fault)) => fault,
                         Err(panicked) => LinkFault::Stream(panicked.to_string()),
-                    };
+                    });
+                    return self.link.closed().await;
                 }
                 opened = self.streams.recv() => match opened {
                     Some(opened) => self.spawn(tasks, opened),

@@ -136,10 +136,3 @@ pub(crate) async fn greet(first: &mut Node, second: &mut Node) {
     assert_eq!(first.message().await, (second.key, Message::Control(hello())));
     assert_eq!(second.message().await, (first.key, Message::Control(hello())));
 }
-
-/// Waits until some node is up and its greeting is read.
-pub(crate) async fn greet_one(node: &mut Node) -> Peer {
-    let peer = node.up().await;
-    assert_eq!(node.message().await, (peer, Message::Control(hello())));
-    peer
-}

@@ -3,10 +3,10 @@
 
 use std::{env, process::Command, time::Duration};
 
-use weft_core::DisconnectReason;
+use weft_core::{DisconnectReason, Message};
 use weft_net::NetEvent;
 
-use crate::harness::{Node, config, greet_one};
+use crate::harness::{Node, config, hello};
 
 const TEST: &str = "lan::nodes_find_each_other_and_a_stranger_is_not_dialled_again";
 const ROLE: &str = "WEFT_NET_LAN_ROLE";
@@ -60,8 +60,9 @@ async fn host(number: u8) {
     let mut config = config(number, &["/ip4/0.0.0.0/tcp/0"]);
     config.mdns = true;
     let mut node = Node::start(config);
-    let other = greet_one(&mut node).await;
+    let other = node.up().await;
     if number == 1 {
+        assert_eq!(node.message().await, (other, Message::Control(hello())));
         node.net.disconnect(&other, DisconnectReason::Stranger);
     }
     assert_eq!(node.down().await.0, other);
