@@ -71,5 +71,7 @@ fn name(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Stranger => "a stranger to this mesh",
         DisconnectReason::CorruptData => "it sent corrupt data",
         DisconnectReason::Misbehaved => "it misbehaved",
+        DisconnectReason::Full => "this node has enough peers",
+        DisconnectReason::Full => "this node has as many peers as it may",
     }
 }
