@@ -149,13 +149,8 @@ pub enum HomeError {
         source: SettingsError,
     },
     /// The key file cannot be used; others may be able to read it.
-    #[error("{source}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: weft_keys::KeyFileError,
-    },
+    #[error(transparent)]
+    Key(weft_keys::KeyFileError),
     /// The file system refused.
     #[error("{}: {source}", .path.display())]
     Io {
@@ -189,14 +184,16 @@ fn read_settings(path: &Path) -> io::Result<String> {
 }
 
 fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
-    weft_keys::read_key_file(path).map_err(|source| HomeError::Key {
-        path: path.to_owned(),
-        source,
-    })
+    weft_keys::load_secret(path).map_err(HomeError::Key)
 }
 
 fn write_new_key(path: &Path) -> Result<SecretKey, HomeError> {
-    todo_key(path)
+    let key = SecretKey::generate().map_err(|error| HomeError::Io {
+        path: path.to_owned(),
+        source: io::Error::other(error),
+    })?;
+    weft_keys::save_secret(path, &key).map_err(HomeError::Key)?;
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -242,7 +239,7 @@ mod tests {
         let key = key_path(folder.path());
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let error = Home::open(folder.path()).unwrap_err();
-        assert!(matches!(error, HomeError::Key { .. }));
+        assert!(matches!(error, HomeError::Key(_)));
         assert!(error.to_string().contains("node.key"), "{error}");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(settings_path(folder.path()), "[nod]\n").unwrap();

@@ -148,6 +148,9 @@ impl Answerer for Inference {
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         let mut models: Vec<ModelEntry> = Vec::new();
         for running in running.values() {
+            if running.state.failure().is_some() {
+                continue;
+            }
             // One name, one model: the first channel has it, the others answer to
             // `name@channel`.
             let mut entry = running.entry.clone();
@@ -285,7 +288,8 @@ impl Outlet {
 
     fn flush(&mut self) {
         if !self.gathered.is_empty() {
-            self.end(Piece::Text(std::mem::take(&mut self.gathered)));
+            let text = std::mem::take(&mut self.gathered);
+            self.end(Piece::Text(text));
         }
     }
 
@@ -326,5 +330,125 @@ impl Prober {
 
     pub(crate) fn finish(self) {
         self.lanes.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::answer::{Finish, Usage};
+
+    fn drain(receiver: &mut mpsc::Receiver<Piece>) -> (String, bool) {
+        let (mut text, mut done) = (String::new(), false);
+        while let Ok(piece) = receiver.try_recv() {
+            match piece {
+                Piece::Text(piece) => text.push_str(&piece),
+                Piece::Done(..) => done = true,
+                _ => {}
+            }
+        }
+        (text, done)
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_loses_nothing_and_holds_up_nobody() {
+        let (sender, mut receiver) = mpsc::channel(PIECES);
+        let mut outlet = Outlet::new(sender);
+        outlet.end(Piece::Started);
+        let words = PIECES * 3;
+        for word in 0..words {
+            assert!(outlet.text(&format!("{word} ")));
+        }
+        outlet.flush();
+        let usage = Usage {
+            prompt_tokens: 1,
+            completion_tokens: words as u64,
+        };
+        outlet.end(Piece::Done(usage, Finish::Stop));
+        let (text, done) = drain(&mut receiver);
+        let expected: String = (0..words).map(|word| format!("{word} ")).collect();
+        assert_eq!(text, expected);
+        assert!(done);
+    }
+
+    #[test]
+    fn a_client_that_hung_up_is_noticed_at_the_next_token() {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let mut outlet = Outlet::new(sender);
+        assert!(outlet.text("a"));
+        drop(receiver);
+        assert!(!outlet.text("b"));
+    }
+
+    fn entry(model: &str, channel: &str, release: u8) -> ModelEntry {
+        ModelEntry {
+            model: model.to_owned(),
+            version: "1.0.0".to_owned(),
+            channel: channel.parse().unwrap(),
+            release: RecordId([release; 32]),
+            loaded_at_s: 0,
+        }
+    }
+
+    fn question(model: &str) -> Question {
+        Question {
+            model: model.to_owned(),
+            prompt: crate::answer::Prompt::Text("x".to_owned()),
+            max_tokens: None,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: None,
+            stop: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_slot_that_does_not_load_is_reported_and_retried_a_few_times() {
+        let (control, mut requests) = Control::new();
+        let inference = Inference::new(control);
+        let missing = PathBuf::from("/nonexistent/slot");
+        let name: Name = "stable".parse().unwrap();
+        for _ in 0..=RELOADS {
+            inference.serve(entry("m", "stable", 1), missing.clone());
+            let told = requests.blocking_recv();
+            assert!(matches!(told, Some(crate::control::Request::Suspect(channel)) if channel == name));
+        }
+        // no thread is started any more
+        inference.serve(entry("m", "stable", 1), missing.clone());
+        thread::sleep(std::time::Duration::from_millis(50));
+        assert!(requests.try_recv().is_err());
+        let (answering, reason) = inference.state(&name);
+        assert!(!answering && reason.contains("/nonexistent/slot"), "{reason}");
+        // another release is another matter
+        inference.serve(entry("m", "stable", 2), missing);
+        assert!(requests.blocking_recv().is_some());
+        inference.retire(&name);
+        assert_eq!(inference.state(&name), (false, String::new()));
+        assert!(matches!(
+            inference.ask(question("m")).map(|_| ()),
+            Err(AskError::NotFound(_))
+        ));
+    }
+
+    #[test]
+    fn two_channels_with_one_model_are_told_apart() {
+        let (control, _requests) = Control::new();
+        let inference = Inference::new(control);
+        for (channel, release) in [("a", 1), ("b", 2), ("c", 3)] {
+            let state = Arc::new(State::default());
+            if channel == "c" {
+                state.fail("broken".to_owned());
+            }
+            let running = Running {
+                entry: entry("m", channel, release),
+                questions: mpsc::channel(1).0,
+                state,
+                loads: 1,
+            };
+            inference.write().insert(channel.parse().unwrap(), running);
+        }
+        let names: Vec<String> = inference.models().into_iter().map(|entry| entry.model).collect();
+        assert_eq!(names, ["m", "m@b"]);
     }
 }

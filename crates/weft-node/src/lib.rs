@@ -33,6 +33,7 @@ pub use api_file::ApiFile;
 pub use bundle::{ExportError, ImportError};
 pub use home::{Home, HomeError};
 pub use logging::{NODE_LOG, start_logging};
+pub use model::measure_probes;
 pub use run::{OnReady, Options, Ready, RunError, export_offline, import_offline, run};
 pub use settings::{Settings, SettingsError};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};

@@ -81,7 +81,8 @@ impl Model {
             max_tokens: question.max_tokens.map_or(usize::MAX, |count| count as usize),
             sampling: Sampling {
                 temperature: question.temperature,
-                top_p: question.top_p,
+                // OpenAI allows 0, which means the likeliest token alone
+                top_p: question.top_p.max(f32::MIN_POSITIVE),
                 seed: question.seed.map_or_else(fresh_seed, Ok)?,
                 ..Sampling::default()
             },
@@ -111,13 +112,14 @@ impl Model {
 
     /// Runs the signed prompts and measures.
     pub(crate) fn probe(&mut self, probes: &[Probe]) -> Result<ProbeMeasurement, String> {
-        let prompts: Vec<ProbePrompt> = probes
-            .iter()
-            .map(|probe| ProbePrompt {
-                prompt: ProbeInput::Tokens(probe.prompt.clone()),
-                max_tokens: probe.answer.len(),
-            })
-            .collect();
+        let mut prompts = Vec::with_capacity(probes.len());
+        for probe in probes {
+            let tokens = self.probe_tokens(&probe.prompt).map_err(|error| error.to_string())?;
+            prompts.push(ProbePrompt {
+                prompt: ProbeInput::Tokens(tokens),
+                max_tokens: probe.max_tokens as usize,
+            });
+        }
         let measured = self.engine.probe(&prompts).map_err(|error| error.to_string())?;
         Ok(ProbeMeasurement {
             answers: measured.answers,
@@ -125,6 +127,25 @@ impl Model {
             peak_memory_bytes: measured.peak_memory_bytes,
         })
     }
+
+    /// A probe is what a user would say, so it goes the way that a user's words go:
+    /// through the chat template where the model has one.
+    fn probe_tokens(&self, prompt: &str) -> Result<Vec<u32>, InferError> {
+        if self.engine.has_chat_template() {
+            self.engine.chat_prompt(&[Message::new("user", prompt)])
+        } else {
+            self.engine.text_prompt(prompt)
+        }
+    }
+}
+
+/// Runs probes on a model (a GGUF file or a folder) as every node will: what is
+/// measured here is what a release signs. The answers expected in `probes` are
+/// not looked at.
+pub fn measure_probes(model: &Path, probes: &[Probe]) -> Result<ProbeMeasurement, String> {
+    let engine =
+        Engine::load(model, &EngineOptions::default()).map_err(|error| error.to_string())?;
+    Model { engine }.probe(probes)
 }
 
 fn model_path(slot: &Path) -> std::io::Result<PathBuf> {

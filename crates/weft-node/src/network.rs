@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use weft_core::{DisconnectReason, Input, Message, Peer};
+use weft_keys::SecretKey;
 use weft_net::{Net, NetConfig, NetEvent, NetHandle};
 
 use crate::{home::Home, run::RunError};
@@ -16,11 +17,12 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) async fn start(home: &Home) -> Result<Self, RunError> {
         let settings = home.settings();
-        let mut config = NetConfig::new(home.secret().clone(), settings.mesh_id);
+        let secret = SecretKey::from_seed(*home.secret().seed());
+        let mut config = NetConfig::new(secret, settings.mesh_id);
         config.listen = addresses("network.listen", &settings.listen)?;
         config.bootstrap = addresses("network.bootstrap", &settings.bootstrap)?;
         config.mdns = settings.mdns;
-        let (handle, events) = Net::start(config).await.map_err(RunError::Network)?;
+        let (handle, events) = Net::start(config).map_err(RunError::Network)?;
         Ok(Self { handle, events })
     }
 

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -53,7 +52,6 @@ pub(crate) struct Shell {
     clock: Clock,
     node: Node<Bytes>,
     key: Peer,
-    channels: Vec<Name>,
     workers: Workers,
     prober: Prober,
     outcomes: mpsc::Receiver<Done>,
@@ -108,7 +106,8 @@ impl Shell {
             channels: settings.channels.clone(),
             variant_preference: settings.variants.clone(),
             facts,
-            cap_fetch_bytes_per_sec: settings.cap_fetch_bytes_per_sec,
+            // without a network nothing crosses a link that could be spared
+            cap_fetch_bytes_per_sec: settings.cap_fetch_bytes_per_sec.filter(|_| with_network),
             seed: seed().map_err(RunError::Machine)?,
             wall_at_zero_s: clock.wall_at_zero_s(),
         };
@@ -127,7 +126,6 @@ impl Shell {
             clock,
             node: Node::new(config, restored, clock.now_us()),
             key: home.key(),
-            channels: settings.channels.clone(),
             workers,
             prober,
             outcomes,
@@ -229,8 +227,13 @@ impl Shell {
             let _ = reply.send(Err(ImportError::TooMany(IMPORTS)));
             return;
         }
+        let (found, expected) = (bundle.mesh_id(), self.node.trust().mesh_id());
+        if found != expected {
+            let _ = reply.send(Err(ImportError::OtherMesh { found, expected }));
+            return;
+        }
         let active = self.node.status().channels;
-        match Import::attach(bundle, &active, self.bundle_sender.clone(), reply, self.clock.now_us()) {
+        match Import::attach(bundle, &active, self.bundle_sender.clone(), reply) {
             Ok((peer, import)) => {
                 self.imports.insert(peer, import);
                 self.handle(Input::PeerUp(peer));
@@ -391,21 +394,25 @@ impl Shell {
 impl Shell {
     fn request(&mut self, request: Request) {
         match request {
-            Request::Status(reply) => drop(reply.send(self.status())),
-            Request::Peers(reply) => drop(reply.send(self.peers())),
+            Request::Status(reply) => {
+                let _ = reply.send(self.status());
+            }
+            Request::Peers(reply) => {
+                let _ = reply.send(self.peers());
+            }
             Request::Records(reply) => {
                 let records = bundle::all_records(self.node.trust())
                     .iter()
                     .map(|envelope| crate::hex::encode(envelope))
                     .collect();
-                drop(reply.send(RecordsReport { schema: SCHEMA, records }));
+                let _ = reply.send(RecordsReport { schema: SCHEMA, records });
             }
             Request::Events { after, reply } => {
-                drop(reply.send(self.journal.after(after, EVENTS_PER_ANSWER)));
+                let _ = reply.send(self.journal.after(after, EVENTS_PER_ANSWER));
             }
             Request::Cap { bytes_per_sec, reply } => {
                 self.handle(Input::Command(Command::CapFetch(bytes_per_sec)));
-                drop(reply.send(()));
+                let _ = reply.send(());
             }
             Request::Import { bundle, reply } => self.import(bundle, reply),
             Request::Export { channel, reply } => {
@@ -414,12 +421,12 @@ impl Shell {
                     &channel,
                 );
                 let stream = plan.map(|plan| bundle::stream(plan, self.workers.store().clone()));
-                drop(reply.send(stream));
+                let _ = reply.send(stream);
             }
             Request::Suspect(channel) => self.handle(Input::Command(Command::Suspect(channel))),
             Request::Stop(reply) => {
                 self.stopping = true;
-                drop(reply.send(()));
+                let _ = reply.send(());
             }
         }
     }
@@ -518,7 +525,6 @@ impl Shell {
                 let report = import.settle(
                     &status,
                     self.node.trust(),
-                    &self.channels,
                     bundle::Surroundings { now_us, alone, idle },
                 )?;
                 Some((*peer, report))

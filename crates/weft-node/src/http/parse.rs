@@ -179,6 +179,10 @@ fn unsupported(key: &str) -> Refusal {
 
 /// Values that mean what weft does anyway.
 fn asks_for_nothing(key: &str, value: &Value) -> bool {
+    // a null is as good as leaving the field out, but only for a field that exists
+    if value.is_null() {
+        return KNOWN_UNSUPPORTED.contains(&key);
+    }
     match key {
         // it names who asks; weft keeps no such thing
         "user" => value.is_string(),
@@ -188,15 +192,11 @@ fn asks_for_nothing(key: &str, value: &Value) -> bool {
         "logit_bias" | "metadata" => value.as_object().is_some_and(Map::is_empty),
         "tools" => value.as_array().is_some_and(Vec::is_empty),
         "tool_choice" => value.as_str() == Some("none"),
-        "response_format" => {
-            value.as_object().is_some_and(|format| {
-                format.len() == 1 && format.get("type").and_then(Value::as_str) == Some("text")
-            })
-        }
+        "response_format" => value.as_object().is_some_and(|format| {
+            format.len() == 1 && format.get("type").and_then(Value::as_str) == Some("text")
+        }),
         _ => false,
     }
-    // a null is as good as leaving the field out, but only for a field that exists
-    || (value.is_null() && KNOWN_UNSUPPORTED.contains(&key))
 }
 
 /// Fields of OpenAI's that clients send as null.

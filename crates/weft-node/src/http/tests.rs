@@ -31,7 +31,7 @@ impl Answerer for Echo {
             model: "incident".to_owned(),
             version: "1.0.0".to_owned(),
             channel: "stable".parse().unwrap(),
-            release: RecordId::from_bytes([7; 32]),
+            release: RecordId([7; 32]),
             loaded_at_s: 1_700_000_000,
         }]
     }
