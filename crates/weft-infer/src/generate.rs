@@ -1,6 +1,7 @@
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
+use weft_model::TokenStream;
 
 use crate::engine::{Engine, InferError};
 use crate::sample::{Sampler, Sampling};
@@ -106,7 +107,7 @@ impl Engine {
                 // What waits for more bytes or letters waits in vain.
                 let rest = stream
                     .take()
-                    .map(|stream| stream.finish())
+                    .map(TokenStream::finish)
                     .transpose()?
                     .flatten();
                 let more = filter.push(rest.as_deref().unwrap_or_default());

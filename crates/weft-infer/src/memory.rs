@@ -67,3 +67,50 @@ fn product(sizes: &[usize]) -> u64 {
         product.saturating_mul(size as u64)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> LlamaConfig {
+        LlamaConfig {
+            vocab_size: 320,
+            hidden_size: 64,
+            intermediate_size: 160,
+            layers: 3,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 16,
+            rope_theta: 10_000.0,
+            rope_factors: None,
+            rms_norm_eps: 1e-5,
+            attention_bias: false,
+            output_bias: false,
+            tie_embeddings: true,
+            context_length: 256,
+        }
+    }
+
+    #[test]
+    fn the_need_is_counted_from_the_sizes() {
+        let need = MemoryNeed::of(&config(), 100);
+        let layer = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 160 + 2 * 64;
+        assert_eq!(need.weights_bytes, 4 * (320 * 64 + 3 * layer + 64));
+        // Keys and values: 2 heads of 16 in 3 layers.
+        assert_eq!(need.cache_bytes, 4 * 2 * 2 * 16 * 3 * 100);
+        // 100 rows of 4 heads over 100 positions, and the feed-forward layer beside them.
+        assert!(need.working_bytes >= 4 * (4 * 100 * 100 + 3 * 100 * 160));
+        let parts = need.weights_bytes + need.cache_bytes + need.working_bytes;
+        assert_eq!(need.total_bytes(), parts);
+    }
+
+    #[test]
+    fn sizes_beyond_counting_saturate() {
+        let hostile = LlamaConfig {
+            vocab_size: usize::MAX / 2,
+            hidden_size: usize::MAX / 2,
+            ..config()
+        };
+        assert_eq!(MemoryNeed::of(&hostile, 100).total_bytes(), u64::MAX);
+    }
+}

@@ -120,4 +120,19 @@ mod tests {
         );
         assert_eq!(shown(&["é"], &["è"]), (owned(&["è", ""]), false));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn however_it_is_cut_the_text_ends_before_the_stop(
+            pieces in proptest::collection::vec("[abé]{0,4}", 0..12),
+            stop in "[abé]{1,4}",
+        ) {
+            let whole = pieces.concat();
+            let before = whole.split(&stop).next().unwrap_or_default();
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            let (texts, stopped) = shown(&[&stop], &pieces);
+            proptest::prop_assert_eq!(texts.concat(), before);
+            proptest::prop_assert_eq!(stopped, whole.contains(&stop));
+        }
+    }
 }

@@ -247,7 +247,7 @@ fn control(
         let mut config = fixture.config();
         change_config(&mut config);
         misses(what, &fixture, &config, |name, values, shape| {
-            change(&config, name, values, shape)
+            change(&config, name, values, shape);
         });
     }
 }
