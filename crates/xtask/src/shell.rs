@@ -38,13 +38,6 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
-/// Whether a program answers to `--version`.
-pub(crate) fn has(program: &str, arguments: &[&str]) -> bool {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
 /// The `weft` binary of the one optimized profile, built if it is not.
 pub(crate) fn weft() -> Result<PathBuf> {
     if !succeeds("cargo", &["build", "--release", "--locked", "-p", "weft"])? {
