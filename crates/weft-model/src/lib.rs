@@ -18,6 +18,7 @@ mod map;
 mod quant;
 mod quantize;
 mod safetensors_file;
+mod sentencepiece;
 mod source;
 mod template;
 mod tensor;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::gguf::{GgufError, Header, OwnedValue, Value};
+use crate::sentencepiece;
 use crate::tokenizer::TokenizerError;
 
 /// The key under which a GGUF file carries the whole tokenizer.json.
@@ -14,11 +15,15 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 
+pub(crate) const SCORES: &str = "tokenizer.ggml.scores";
+
 // GGUF's kinds of tokens.
-const NORMAL: i32 = 1;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
+pub(crate) const NORMAL: i32 = 1;
+pub(crate) const UNKNOWN: i32 = 2;
+pub(crate) const CONTROL: i32 = 3;
+pub(crate) const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
+pub(crate) const BYTE: i32 = 6;
 
 /// How text is cut into words before byte-level BPE, by llama.cpp's name for it.
 const SPLITS: [(&str, &str); 2] = [
@@ -47,9 +52,11 @@ pub(crate) fn gguf_from_json(
     let json: Json =
         serde_json::from_str(text).map_err(|error| TokenizerError::Invalid(error.to_string()))?;
     let model = json.get("model").unwrap_or(&Json::Null);
-    if model.get("type").and_then(Json::as_str).unwrap_or("BPE") != "BPE" || !byte_level(&json) {
+    let bpe = model.get("type").and_then(Json::as_str).unwrap_or("BPE") == "BPE";
+    let sentencepiece = sentencepiece::describes(&json);
+    if !bpe || !(sentencepiece || byte_level(&json)) {
         return Err(TokenizerError::Unsupported(
-            "only byte-level BPE can be written to GGUF".to_owned(),
+            "only BPE over bytes or with byte fallback can be written to GGUF".to_owned(),
         ));
     }
     let invalid = |what: &str| TokenizerError::Invalid(what.to_owned());
@@ -71,7 +78,12 @@ pub(crate) fn gguf_from_json(
         .and_then(Json::as_object)
         .ok_or_else(|| invalid("model.vocab is not an object"))?;
     for (token, id) in vocab {
-        put(token, id.as_u64(), NORMAL)?;
+        let kind = if sentencepiece {
+            sentencepiece::kind_of(token, &json)
+        } else {
+            NORMAL
+        };
+        put(token, id.as_u64(), kind)?;
     }
     let added = json.get("added_tokens").and_then(Json::as_array);
     for token in added.into_iter().flatten() {
@@ -83,7 +95,11 @@ pub(crate) fn gguf_from_json(
             .get("special")
             .and_then(Json::as_bool)
             .unwrap_or(false);
-        let kind = if special { CONTROL } else { USER_DEFINED };
+        let kind = match (sentencepiece, special) {
+            (true, _) if sentencepiece::kind_of(content, &json) == UNKNOWN => UNKNOWN,
+            (_, true) => CONTROL,
+            (_, false) => USER_DEFINED,
+        };
         put(content, token.get("id").and_then(Json::as_u64), kind)?;
     }
     let merges = model
@@ -93,35 +109,48 @@ pub(crate) fn gguf_from_json(
         .iter()
         .map(|merge| merge_text(merge).ok_or_else(|| invalid("a merge is not a pair of tokens")))
         .collect::<Result<Vec<String>, _>>()?;
-    let (tokens, kinds) = tokens
+    let (tokens, kinds): (Vec<String>, Vec<i32>) = tokens
         .into_iter()
         .enumerate()
         .map(|(id, token)| token.unwrap_or_else(|| (format!("[PAD{id}]"), UNUSED)))
         .unzip();
+    let key = |key: &str, value| (key.to_owned(), value);
+    let text = |key: &str, text: &str| (key.to_owned(), OwnedValue::String(text.to_owned()));
+    if sentencepiece {
+        let blank = OwnedValue::Bool(sentencepiece::adds_blank(&json));
+        return Ok(vec![
+            text(MODEL, "llama"),
+            text(PRE, UNKNOWN_SPLIT),
+            key(
+                SCORES,
+                OwnedValue::F32s(sentencepiece::scores(&tokens, &merges)),
+            ),
+            key(TOKENS, OwnedValue::Strings(tokens)),
+            key(TOKEN_TYPE, OwnedValue::I32s(kinds)),
+            key("tokenizer.ggml.add_space_prefix", blank),
+        ]);
+    }
     Ok(vec![
-        (MODEL.to_owned(), OwnedValue::String("gpt2".to_owned())),
-        (
-            PRE.to_owned(),
-            OwnedValue::String(split_name(&json).to_owned()),
-        ),
-        (TOKENS.to_owned(), OwnedValue::Strings(tokens)),
-        (TOKEN_TYPE.to_owned(), OwnedValue::I32s(kinds)),
-        (MERGES.to_owned(), OwnedValue::Strings(merges)),
+        text(MODEL, "gpt2"),
+        text(PRE, split_name(&json)),
+        key(TOKENS, OwnedValue::Strings(tokens)),
+        key(TOKEN_TYPE, OwnedValue::I32s(kinds)),
+        key(MERGES, OwnedValue::Strings(merges)),
     ])
 }
 
 /// The tokenizer.json that a GGUF file's keys describe.
 pub(crate) fn json_from_gguf(header: &Header, file: &[u8]) -> Result<Json, TokenizerError> {
-    match header.string(file, MODEL)? {
-        Some("gpt2") => {}
+    let sentencepiece = match header.string(file, MODEL)? {
+        Some("gpt2") => false,
+        Some("llama") => true,
         None | Some("no_vocab") => return Err(TokenizerError::Missing(MODEL)),
         Some(other) => {
             return Err(TokenizerError::Unsupported(format!(
-                "its kind in this GGUF file is {other:?}, supported are \"gpt2\" and a tokenizer.json under {HUGGING_FACE_JSON}"
+                "its kind in this GGUF file is {other:?}, supported are \"gpt2\", \"llama\" and a tokenizer.json under {HUGGING_FACE_JSON}"
             )));
         }
-    }
-    let pre_tokenizer = pre_tokenizer(header.string(file, PRE)?.unwrap_or(UNKNOWN_SPLIT))?;
+    };
     let missing = |key: &str| GgufError::MissingKey {
         key: key.to_owned(),
     };
@@ -152,19 +181,36 @@ pub(crate) fn json_from_gguf(header: &Header, file: &[u8]) -> Result<Json, Token
         }
         vocab.insert((*token).to_owned(), json!(id));
     }
-    let merges: Vec<Json> = header
-        .strings(file, MERGES)?
-        .ok_or_else(|| missing(MERGES))?
-        .map(|merge| json!(merge))
-        .collect();
+    let (model, normalizer, decoder, pre_tokenizer) = if sentencepiece {
+        let (model, normalizer, decoder) =
+            sentencepiece::parts_from_gguf(header, file, &tokens, &kinds)?;
+        (model, normalizer, decoder, Json::Null)
+    } else {
+        let split = header.string(file, PRE)?.unwrap_or(UNKNOWN_SPLIT);
+        let pre_tokenizer = pre_tokenizer(split)?;
+        let merges: Vec<Json> = header
+            .strings(file, MERGES)?
+            .ok_or_else(|| missing(MERGES))?
+            .map(|merge| json!(merge))
+            .collect();
+        // Llama 3 takes a word that is a token as it is; Qwen2 composes accents first.
+        let model = json!({
+            "type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": split == "llama-bpe",
+        });
+        let normalizer = match split {
+            "qwen2" => json!({ "type": "NFC" }),
+            _ => Json::Null,
+        };
+        (model, normalizer, byte_level_part(false), pre_tokenizer)
+    };
     Ok(json!({
         "version": "1.0",
         "added_tokens": added,
-        "normalizer": null,
+        "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": post_processor(header, &tokens)?,
-        "decoder": byte_level_part(false),
-        "model": { "type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": false },
+        "post_processor": post_processor(header, &tokens, sentencepiece)?,
+        "decoder": decoder,
+        "model": model,
     }))
 }
 
@@ -192,10 +238,10 @@ fn byte_level_part(use_regex: bool) -> Json {
 }
 
 /// Adds the token that begins a text where the file asks for it.
-fn post_processor(header: &Header, tokens: &[&str]) -> Result<Json, GgufError> {
+fn post_processor(header: &Header, tokens: &[&str], by_default: bool) -> Result<Json, GgufError> {
     let add = header
         .bool("tokenizer.ggml.add_bos_token")?
-        .unwrap_or(false);
+        .unwrap_or(by_default);
     let id = header.unsigned("tokenizer.ggml.bos_token_id")?;
     let token = id.and_then(|id| tokens.get(usize::try_from(id).ok()?));
     let (true, Some(id), Some(token)) = (add, id, token) else {

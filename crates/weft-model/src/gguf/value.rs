@@ -138,6 +138,7 @@ pub(crate) enum OwnedValue {
     Bool(bool),
     String(String),
     Strings(Vec<String>),
+    F32s(Vec<f32>),
     I32s(Vec<i32>),
     U32s(Vec<u32>),
     /// Type and value as another file has them.

@@ -113,6 +113,10 @@ fn put_value(out: &mut Vec<u8>, value: &OwnedValue) {
                 put_string(out, text);
             }
         }
+        OwnedValue::F32s(numbers) => {
+            array(out, ScalarType::F32.number(), numbers.len());
+            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
         OwnedValue::I32s(numbers) => {
             array(out, ScalarType::I32.number(), numbers.len());
             out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));

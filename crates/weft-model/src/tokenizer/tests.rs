@@ -143,7 +143,7 @@ fn other_splits_and_kinds() {
         )
     };
     assert!(unsupported("tokenizer.ggml.pre", "tekken"));
-    assert!(unsupported("tokenizer.ggml.model", "llama"));
+    assert!(unsupported("tokenizer.ggml.model", "t5"));
     let without = from_keys(|keys| keys.retain(|(key, _)| key != "tokenizer.ggml.merges"));
     assert!(matches!(
         without,
@@ -183,6 +183,94 @@ fn a_split_has_the_name_that_llama_cpp_knows() {
     assert!(matches!(
         name(json!({ "type": "Metaspace" })),
         Err(TokenizerError::Unsupported(_))
+    ));
+}
+
+/// Like TinyLlama's: blanks as U+2581, unknown characters as bytes.
+fn sentencepiece_json() -> serde_json::Value {
+    let mut tokens = vec!["<unk>".to_owned(), "<s>".to_owned(), "</s>".to_owned()];
+    tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
+    let merges = [
+        ("l", "l"),
+        ("h", "e"),
+        ("\u{2581}", "t"),
+        ("he", "ll"),
+        ("hell", "o"),
+        ("\u{2581}t", "he"),
+        ("\u{2581}", "hello"),
+    ];
+    tokens.extend("\u{2581}abcdehlot".chars().map(String::from));
+    tokens.extend(
+        merges
+            .iter()
+            .map(|(first, second)| format!("{first}{second}")),
+    );
+    let vocab: serde_json::Map<_, _> = tokens
+        .into_iter()
+        .enumerate()
+        .map(|(id, token)| (token, json!(id)))
+        .collect();
+    let added = |id: u32, content: &str| {
+        json!({ "id": id, "content": content, "special": true, "single_word": false,
+            "lstrip": false, "rstrip": false, "normalized": false })
+    };
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "post_processor": null,
+        "added_tokens": [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>")],
+        "normalizer": { "type": "Sequence", "normalizers": [
+            { "type": "Prepend", "prepend": "\u{2581}" },
+            { "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" }]},
+        "pre_tokenizer": null,
+        "decoder": { "type": "Sequence", "decoders": [
+            { "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " },
+            { "type": "ByteFallback" }, { "type": "Fuse" },
+            { "type": "Strip", "content": " ", "start": 1, "stop": 0 }]},
+        "model": { "type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true,
+            "vocab": vocab, "merges": merges.map(|(first, second)| json!([first, second])) },
+    })
+}
+
+#[test]
+fn sentencepiece_goes_through_its_scores() {
+    let json = sentencepiece_json().to_string();
+    let ours = Tokenizer::from_json(json.as_bytes()).unwrap();
+    let mut keys = vocabulary::gguf_from_json(&json, 300).unwrap();
+    keys.push((
+        "tokenizer.ggml.add_bos_token".to_owned(),
+        OwnedValue::Bool(false),
+    ));
+    let read = |keys: &[(String, OwnedValue)]| {
+        let (_, file) = Writer::begin(Vec::new(), keys, &[])
+            .unwrap()
+            .finish()
+            .unwrap();
+        Tokenizer::from_gguf(&Header::parse(&file).unwrap(), &file)
+    };
+    let theirs = read(&keys).unwrap();
+    for text in [
+        "hello the ball",
+        "",
+        "  the</s> helloz",
+        "ü 🦀",
+        "ttt  heell\n",
+    ] {
+        let tokens = ours.encode(text, false).unwrap();
+        assert_eq!(theirs.encode(text, false).unwrap(), tokens, "{text:?}");
+        assert_eq!(
+            theirs.decode(&tokens, true).unwrap(),
+            ours.decode(&tokens, true).unwrap()
+        );
+    }
+    let mut stream = theirs.stream(true);
+    let mut back = String::new();
+    for token in theirs.encode("hello 🦀 the", false).unwrap() {
+        back.extend(stream.push(token).unwrap());
+    }
+    assert_eq!(back, "hello 🦀 the");
+    keys.retain(|(key, _)| key != "tokenizer.ggml.scores");
+    assert!(matches!(
+        read(&keys),
+        Err(TokenizerError::Gguf(GgufError::MissingKey { .. }))
     ));
 }
 
