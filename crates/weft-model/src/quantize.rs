@@ -1,3 +1,5 @@
+mod keys;
+
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -6,17 +8,14 @@ use std::str::FromStr;
 use half::f16;
 use serde::Serialize;
 
-use crate::config::{ModelConfig, RopeScaling};
-use crate::directory;
+use crate::config::RopeScaling;
 use crate::dtype::DType;
 use crate::error::{OpenError, TensorError};
-use crate::gguf::{self, Header, OwnedValue, TensorPlan, Writer};
+use crate::gguf::{self, TensorPlan, Writer};
 use crate::quant;
 use crate::source::{Container, ModelSource};
-use crate::template;
 use crate::tensor::{TensorView, permute_rows};
-use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::vocabulary;
+use crate::tokenizer::TokenizerError;
 
 /// Numbers that are converted at a time: memory stays small whatever the tensor.
 const PIECE_ELEMENTS: usize = 1 << 20;
@@ -147,8 +146,8 @@ pub fn quantize(
     out: &Path,
 ) -> Result<QuantizeSummary, QuantizeError> {
     let keys = match source.container() {
-        Container::Directory => keys_of_directory(source, to)?,
-        Container::Gguf(header) => keys_of_gguf(header, source.file_bytes(0), to),
+        Container::Directory => keys::keys_of_directory(source, to)?,
+        Container::Gguf(header) => keys::keys_of_gguf(header, source.file_bytes(0), to),
     };
     let plans = plan(source, to)?;
     let tensors: Vec<TensorPlan> = plans.iter().map(|plan| plan.tensor.clone()).collect();
@@ -327,132 +326,6 @@ fn encode(values: &[f32], to: DType) -> Vec<u8> {
         DType::Q8_0 => quant::quantize_q8_0(values),
         DType::Q4_0 => quant::quantize_q4_0(values),
     }
-}
-
-fn text(key: &str, value: &str) -> (String, OwnedValue) {
-    (key.to_owned(), OwnedValue::String(value.to_owned()))
-}
-
-fn number(key: impl Into<String>, value: usize) -> (String, OwnedValue) {
-    (
-        key.into(),
-        OwnedValue::U32(u32::try_from(value).unwrap_or(u32::MAX)),
-    )
-}
-
-/// The keys that say how this file is stored: the only ones that are not the model's own.
-fn storage_keys(to: Quantization) -> Vec<(String, OwnedValue)> {
-    vec![
-        number("general.alignment", gguf::ALIGNMENT as usize),
-        number("general.file_type", to.file_type() as usize),
-        number("general.quantization_version", 2),
-    ]
-}
-
-/// Another GGUF file's keys, as they stand there.
-fn keys_of_gguf(header: &Header, file: &[u8], to: Quantization) -> Vec<(String, OwnedValue)> {
-    let storage = storage_keys(to);
-    let mut keys: Vec<(String, OwnedValue)> = header
-        .keys
-        .iter()
-        .filter(|entry| storage.iter().all(|(key, _)| *key != entry.key))
-        .map(|entry| {
-            let value = OwnedValue::Verbatim(file[entry.range.clone()].to_vec());
-            (entry.key.clone(), value)
-        })
-        .collect();
-    // The architecture stands first by convention.
-    let at = keys.len().min(1);
-    keys.splice(at..at, storage);
-    keys
-}
-
-/// The keys for a Hugging Face directory. No name, path, version or date: two versions of a
-/// model that differ in weights only have the same header.
-fn keys_of_directory(
-    source: &ModelSource,
-    to: Quantization,
-) -> Result<Vec<(String, OwnedValue)>, QuantizeError> {
-    let config = source.config();
-    let mut keys = vec![
-        text("general.architecture", config.architecture.name()),
-        text("general.type", "model"),
-    ];
-    keys.extend(storage_keys(to));
-    keys.extend(architecture_keys(config));
-    let directory = source.path();
-    let tokenizer_config = directory::read_json(directory, directory::TOKENIZER_CONFIG)?;
-    let Some(json) = directory::read_text(directory, directory::TOKENIZER)? else {
-        // llama.cpp's word for a model that is run on token numbers only.
-        keys.push(text("tokenizer.ggml.model", "no_vocab"));
-        keys.extend(special_token_keys(source));
-        return Ok(keys);
-    };
-    keys.extend(vocabulary::gguf_from_json(&json, config.vocab_size)?);
-    keys.extend(special_token_keys(source));
-    let adds_bos = Tokenizer::from_json(json.as_bytes())?.adds_first(source.bos_token())?;
-    keys.push((
-        "tokenizer.ggml.add_bos_token".to_owned(),
-        OwnedValue::Bool(adds_bos),
-    ));
-    if let Some(template) = template::template_text(directory, tokenizer_config.as_ref())? {
-        keys.push(text("tokenizer.chat_template", &template));
-    }
-    keys.push(text(vocabulary::HUGGING_FACE_JSON, &json));
-    Ok(keys)
-}
-
-fn architecture_keys(config: &ModelConfig) -> Vec<(String, OwnedValue)> {
-    let architecture = config.architecture.name();
-    let key = |name: &str| format!("{architecture}.{name}");
-    let mut keys = vec![
-        number(key("vocab_size"), config.vocab_size),
-        number(key("context_length"), config.context_length),
-        number(key("embedding_length"), config.hidden_size),
-        number(key("block_count"), config.layers),
-        number(key("feed_forward_length"), config.intermediate_size),
-        number(key("attention.head_count"), config.heads),
-        number(key("attention.head_count_kv"), config.kv_heads),
-        (
-            key("attention.layer_norm_rms_epsilon"),
-            OwnedValue::F32(config.rms_norm_eps as f32),
-        ),
-        number(key("rope.dimension_count"), config.head_dim),
-        (
-            key("rope.freq_base"),
-            OwnedValue::F32(config.rope_theta as f32),
-        ),
-    ];
-    if config.head_dim * config.heads != config.hidden_size {
-        keys.push(number(key("attention.key_length"), config.head_dim));
-        keys.push(number(key("attention.value_length"), config.head_dim));
-    }
-    if let Some(RopeScaling::Linear { factor }) = config.rope_scaling {
-        keys.push(text(&key("rope.scaling.type"), "linear"));
-        keys.push((key("rope.scaling.factor"), OwnedValue::F32(factor as f32)));
-    }
-    keys
-}
-
-fn special_token_keys(source: &ModelSource) -> Vec<(String, OwnedValue)> {
-    let mut keys = Vec::new();
-    if let Some(id) = source.bos_token() {
-        keys.push((
-            "tokenizer.ggml.bos_token_id".to_owned(),
-            OwnedValue::U32(id),
-        ));
-    }
-    for (key, id) in ["eos", "eot"].iter().zip(source.eos_tokens()) {
-        keys.push((
-            format!("tokenizer.ggml.{key}_token_id"),
-            OwnedValue::U32(*id),
-        ));
-    }
-    if source.eos_tokens().len() > 1 {
-        let ids = OwnedValue::U32s(source.eos_tokens().to_vec());
-        keys.push((gguf::EOS_TOKENS.to_owned(), ids));
-    }
-    keys
 }
 
 /// Hashes what passes.

@@ -5,6 +5,7 @@ mod error;
 mod header;
 mod keys;
 mod names;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::*;
+use crate::config::ModelConfig;
 use crate::fixture::{
     BOS, EOS, HEADS, HIDDEN, KV_HEADS, VOCAB, config_json, weights, write_directory,
     write_directory_with,
