@@ -281,8 +281,11 @@ impl Driver {
                 Opened::Inbound(event.protocol, stream)
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
-            EventKind::Refused(reason) => {
-                return neighbour.link.close(LinkFault::Refused(reason));
+            EventKind::Refused => {
+                return neighbour.link.close(LinkFault::Refused(event.protocol.name()));
+            }
+            EventKind::Failed(reason) => {
+                return neighbour.link.close(LinkFault::Stream(reason));
             }
         };
         if neighbour.streams.try_send(opened).is_err() {

@@ -1,5 +1,6 @@
 //! Why a link to a peer ended.
 
+use libp2p::StreamProtocol;
 use weft_core::DisconnectReason;
 
 use crate::frame::FrameError;
@@ -15,8 +16,8 @@ pub(crate) enum LinkFault {
     Stalled(u64),
     #[error("the peer reads slower than is written to it")]
     Overflow,
-    #[error("{0}")]
-    Refused(String),
+    #[error("the peer does not speak {0}")]
+    Refused(StreamProtocol),
     #[error("no control stream came to stand within {0} s")]
     NotOpened(u64),
     #[error("the peer sent a control message of {length} bytes where at most {limit} are allowed")]
@@ -42,7 +43,7 @@ pub(crate) enum Absence {
     None,
     /// It does not belong here.
     Stranger,
-    /// It broke a rule.
+    /// It broke a rule, or there is no room for it.
     Fault,
 }
 
@@ -71,7 +72,5 @@ fn name(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Stranger => "a stranger to this mesh",
         DisconnectReason::CorruptData => "it sent corrupt data",
         DisconnectReason::Misbehaved => "it misbehaved",
-        DisconnectReason::Full => "this node has enough peers",
-        DisconnectReason::Full => "this node has as many peers as it may",
     }
 }

@@ -158,7 +158,7 @@ impl Hostile {
             if let Some(index) = self.kept.iter().position(fits) {
                 match self.kept.remove(index).1 {
                     EventKind::Inbound(stream) | EventKind::Outbound(stream) => return stream,
-                    EventKind::Refused(reason) => panic!("{reason}"),
+                    failed => panic!("{failed:?}"),
                 }
             }
             let next = timeout(PATIENCE, self.streams.recv()).await.expect("a stream");

@@ -57,8 +57,10 @@ pub(crate) enum EventKind {
     Inbound(Stream),
     /// It was asked for.
     Outbound(Stream),
-    /// It was asked for and refused.
-    Refused(String),
+    /// It was asked for, and the peer does not speak this protocol.
+    Refused,
+    /// It was asked for, and the connection failed or the peer took too long.
+    Failed(String),
 }
 
 /// Opens and accepts streams, and turns blocked peers away.

@@ -115,13 +115,11 @@ impl ConnectionHandler for Handler {
                 .gained
                 .push_back(FromHandler { protocol, kind: EventKind::Outbound(stream) }),
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: protocol, error }) => {
-                let reason = match error {
-                    StreamUpgradeError::NegotiationFailed => {
-                        format!("the peer does not speak {}", protocol.name())
-                    }
-                    error => format!("{} could not be opened: {error}", protocol.name()),
+                let kind = match error {
+                    StreamUpgradeError::NegotiationFailed => EventKind::Refused,
+                    error => EventKind::Failed(error.to_string()),
                 };
-                self.gained.push_back(FromHandler { protocol, kind: EventKind::Refused(reason) });
+                self.gained.push_back(FromHandler { protocol, kind });
             }
             _ => {}
         }

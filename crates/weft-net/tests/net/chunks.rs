@@ -8,7 +8,7 @@ use weft_core::{ChunkRef, Message, Peer};
 use weft_net::{NetConfig, NetEvent, NetHandle, Security, SendError};
 use weft_record::Hash;
 
-use crate::harness::{Node, PATIENCE, QUIC, TCP, chunk, config, pair};
+use crate::harness::{Node, PATIENCE, QUIC, TCP, chunk, config, hello, pair};
 
 const MIB: usize = 1024 * 1024;
 
@@ -126,30 +126,54 @@ async fn replies_that_nobody_waits_for_or_that_are_too_long_are_not_sent() {
     assert_eq!(first.net.send(&second.key, Message::Absent(chunk(0))), Err(SendError::NotAsked));
 }
 
+/// Requests that the node was handed.
+async fn requests(node: &mut Node) -> Vec<ChunkRef> {
+    let chunk = |event| match event {
+        NetEvent::Message(_, Message::Get(chunk)) => Some(chunk),
+        _ => None,
+    };
+    node.rest(Duration::from_millis(500)).await.into_iter().filter_map(chunk).collect()
+}
+
 #[tokio::test]
-async fn a_peer_that_does_not_read_is_served_a_window_and_no_more() {
+async fn a_node_is_handed_a_window_of_requests_at_a_time() {
     let (mut first, second) = pair(&[TCP], config(2, &[])).await;
-    // The second asks for 64 MiB and its node reads nothing.
     for index in 0..64 {
         second.net.send(&first.key, Message::Get(chunk(index))).unwrap();
     }
-    // Unanswered, no more than a window of requests is handed to the first's node.
-    let quiet = Duration::from_millis(500);
-    let requests = |events: Vec<NetEvent>| -> Vec<ChunkRef> {
-        let chunk = |event| match event {
-            NetEvent::Message(_, Message::Get(chunk)) => Some(chunk),
-            _ => None,
-        };
-        events.into_iter().filter_map(chunk).collect()
-    };
-    let window = requests(first.rest(quiet).await);
-    assert_eq!(window.len(), 8);
-    // Answered, they go on until the second's 256 events wait: all of them here.
-    for chunk in &window {
-        first.net.send(&second.key, Message::Data(*chunk, payload(*chunk))).unwrap();
+    for _ in 0..3 {
+        let window = requests(&mut first).await;
+        assert_eq!(window.len(), 8);
+        for chunk in window {
+            first.net.send(&second.key, Message::Absent(chunk)).unwrap();
+        }
     }
-    let more = requests(first.rest(quiet).await);
-    assert_eq!(more.len(), 8);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_holds_a_window_of_chunks_and_no_more() {
+    let (mut first, second) = pair(&[TCP], config(2, &[])).await;
+    // The second's node reads nothing, and its queue of events is full.
+    for _ in 0..300 {
+        first.net.send(&second.key, Message::Control(hello())).unwrap();
+    }
+    sleep(Duration::from_millis(300)).await;
+    for index in 0..64 {
+        second.net.send(&first.key, Message::Get(chunk(index))).unwrap();
+    }
+    let mut handed = 0;
+    loop {
+        let window = requests(&mut first).await;
+        if window.is_empty() {
+            break;
+        }
+        handed += window.len();
+        for chunk in window {
+            first.net.send(&second.key, Message::Data(chunk, payload(chunk))).unwrap();
+        }
+    }
+    // A window, and what the second took from its two streams before it stood still.
+    assert!((8..=16).contains(&handed), "{handed}");
 }
 
 #[tokio::test]
