@@ -110,6 +110,16 @@ pub struct RecordsReport {
     pub records: Vec<String>,
 }
 
+impl RecordsReport {
+    /// The envelopes as bytes; `None` if one of them is not written in hexadecimal.
+    pub fn envelopes(&self) -> Option<Vec<Vec<u8>>> {
+        self.records
+            .iter()
+            .map(|record| crate::hex::decode(record))
+            .collect()
+    }
+}
+
 /// `POST /weft/v1/import`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportRequest {
