@@ -339,7 +339,9 @@ fn encode_frame(tag: Tag, parts: &[&[u8]]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(PREFIX_BYTES + length);
     frame.push(tag as u8);
     frame.extend_from_slice(&(length as u32).to_le_bytes());
-    parts.iter().for_each(|part| frame.extend_from_slice(part));
+    for part in parts {
+        frame.extend_from_slice(part);
+    }
     frame
 }
 

@@ -244,12 +244,12 @@ impl Line {
     }
 
     fn history_after(&self, prevs: &[RecordId]) -> History {
-        if let [prev] = prevs {
-            if let Some(place) = self.places.get(prev) {
-                let mut history = place.history.clone();
-                history.push(std::iter::once(prev));
-                return history;
-            }
+        if let [prev] = prevs
+            && let Some(place) = self.places.get(prev)
+        {
+            let mut history = place.history.clone();
+            history.push(std::iter::once(prev));
+            return history;
         }
         let mut history = History::default();
         for heads in self.ancestry(prevs.iter()).values() {

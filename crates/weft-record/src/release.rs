@@ -167,7 +167,9 @@ impl Release {
             paths.push(file.path.to_ascii_lowercase());
         }
         // with a mark after each path, "a" comes right before "a/b", whatever else there is
-        paths.iter_mut().for_each(|path| path.push('/'));
+        for path in &mut paths {
+            path.push('/');
+        }
         paths.sort_unstable();
         for pair in paths.windows(2) {
             if pair[1].starts_with(&pair[0]) {

@@ -1,7 +1,7 @@
 //! What is accepted, and what waits.
 
 use weft_record::{
-    Admission, BuildError, Envelope, Hash, Kind, Missing, RecordId, TimeState, next_head,
+    Admission, BuildError, Envelope, Hash, Kind, Missing, RecordId, TimeState, Verified, next_head,
 };
 
 use crate::mesh::{HEAD, Mesh, NOW_S, RELEASE, ROOT, genesis, name, release, sealed};
@@ -13,7 +13,7 @@ fn a_line_of_heads_is_accepted_in_order() {
     let second = mesh.publish_release("1.1.0", 2);
     let (a, b) = (mesh.publish_head("stable", first), mesh.publish_head("stable", second));
     let stable = name("stable");
-    let ids: Vec<RecordId> = mesh.trust.heads(&stable).iter().map(|head| head.id()).collect();
+    let ids: Vec<RecordId> = mesh.trust.heads(&stable).iter().map(Verified::id).collect();
     assert_eq!(ids, [a, b]);
     let head = mesh.trust.head(&stable).unwrap();
     assert_eq!((head.id(), head.seq, head.release), (b, 1, second));

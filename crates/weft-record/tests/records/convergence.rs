@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use weft_record::{
-    Admission, Envelope, Have, Head, Kind, Memo, MeshId, Refusal, Scope, Trust, next_root,
+    Admission, Envelope, Have, Head, Kind, Memo, MeshId, Refusal, Scope, Trust, Verified, next_root,
 };
 
 use crate::mesh::{Mesh, NOW_S, ROOT, genesis, name, release, role};
@@ -90,11 +90,11 @@ fn settle(records: &[Envelope]) -> Trust {
 fn verdict(trust: &Trust) -> impl PartialEq + std::fmt::Debug + use<> {
     let channels = ["stable", "beta"].map(name);
     let of = |channel: &weft_record::Name| {
-        let heads: Vec<_> = trust.heads(channel).iter().map(|head| head.id()).collect();
-        let newest = trust.head(channel).map(|head| head.id());
+        let heads: Vec<_> = trust.heads(channel).iter().map(Verified::id).collect();
+        let newest = trust.head(channel).map(Verified::id);
         (heads, newest, trust.fork(channel).cloned(), trust.floor(channel), trust.epoch(channel))
     };
-    let releases: Vec<_> = trust.releases().map(|release| release.id()).collect();
+    let releases: Vec<_> = trust.releases().map(Verified::id).collect();
     (trust.digest(), channels.map(|channel| of(&channel)), releases)
 }
 

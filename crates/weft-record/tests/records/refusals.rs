@@ -2,7 +2,7 @@
 
 use weft_keys::{KeyError, Signature};
 use weft_record::{
-    Envelope, Head, Invalid, Kind, MeshId, Name, RecordId, Refusal, Release, Root, Scope,
+    Envelope, Head, Invalid, Kind, MeshId, Name, RecordId, Refusal, Release, Root, Scope, Verified,
     bounds, codec,
 };
 
@@ -144,7 +144,7 @@ fn heads_that_do_not_follow_what_they_name() {
     let (mut mesh, old, new) = running();
     let beta = mesh.publish_head("beta", old);
     let stable: Vec<RecordId> =
-        mesh.trust.heads(&name("stable")).iter().map(|head| head.id()).collect();
+        mesh.trust.heads(&name("stable")).iter().map(Verified::id).collect();
     let mut check = |change: &dyn Fn(&mut Head), attack: &str| {
         let mut head = mesh.draft(new);
         change(&mut head);

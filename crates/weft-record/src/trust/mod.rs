@@ -1,0 +1,233 @@
+//! The verifier: what it accepted, and how it decides about the next record.
+
+mod body;
+mod heads;
+mod merge;
+mod roots;
+mod signers;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Envelope, Fork, Head, Kind, Memo, MeshId, Name, RecordId, Refusal, Release, Root, Verified,
+    bounds::MAX_HALF_SIGNED,
+    line::Line,
+};
+use body::{Body, check_frame};
+
+/// All that a node believes: the root chain, the releases and the heads of every
+/// channel. It begins with the mesh id alone; every record comes in through
+/// [`Trust::admit`].
+///
+/// What it holds follows from the records alone, in whatever order they came and
+/// however often.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    mesh_id: MeshId,
+    roots: Vec<Verified<Root>>,
+    /// Of channels that were reset: the epoch and what it begins with.
+    epochs: BTreeMap<Name, (u64, Option<RecordId>)>,
+    pub(crate) releases: BTreeMap<RecordId, Verified<Release>>,
+    pub(crate) lines: BTreeMap<Name, Line>,
+    /// Records that lack signatures, until the rest comes by another path.
+    half_signed: BTreeMap<RecordId, Envelope>,
+}
+
+/// What became of a record that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is accepted.
+    New(Kind, RecordId),
+    /// It was accepted before.
+    Known,
+    /// It was accepted before, and carried signatures that are new.
+    Merged,
+    /// It builds on something that is not here yet, and was not kept.
+    Waiting(Missing),
+}
+
+/// What a record waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Missing {
+    /// A root of an earlier version.
+    Root,
+    /// A head that it follows.
+    Head(RecordId),
+    /// The release that it names.
+    Release(RecordId),
+}
+
+/// How far the newest root can be believed to be the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeState {
+    /// Within its validity.
+    Fresh,
+    /// It should have been renewed. What is active stays active.
+    Stale,
+    /// No root yet, or a clock that stands before the root was signed.
+    Unknown,
+}
+
+impl Trust {
+    /// Knows nothing but the mesh.
+    pub fn new(mesh_id: MeshId) -> Self {
+        Self {
+            mesh_id,
+            roots: Vec::new(),
+            epochs: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            half_signed: BTreeMap::new(),
+        }
+    }
+
+    /// Decides about one record. A refusal changes nothing that was accepted.
+    ///
+    /// In this order: size, canonical decoding, kind and mesh, role and scope,
+    /// threshold of distinct keys, chain, fork, floor.
+    pub fn admit(
+        &mut self,
+        mut envelope: Envelope,
+        now_s: u64,
+        memo: &mut Memo,
+    ) -> Result<Admission, Refusal> {
+        check_frame(&envelope)?;
+        let kind = Kind::from_number(envelope.kind).ok_or(Refusal::UnknownKind(envelope.kind))?;
+        let body = Body::decode(kind, &envelope.body)?;
+        if envelope.mesh_id != self.mesh_id {
+            let (found, expected) = (envelope.mesh_id, self.mesh_id);
+            return Err(Refusal::OtherMesh { found, expected });
+        }
+        let id = envelope.record_id();
+        if let Some(known) = self.envelope(&id) {
+            let known = known.clone();
+            return self.merge(&body, id, known, &envelope, memo);
+        }
+        if let Some(half) = self.half_signed.get(&id) {
+            envelope.merge_signatures(half);
+        }
+        let admitted = match body {
+            Body::Root(root) => self.admit_root(*root, id, envelope.clone(), now_s, memo),
+            Body::Release(release) => {
+                self.admit_release(*release, id, envelope.clone(), now_s, memo)
+            }
+            Body::Head(head) => self.admit_head(head, id, envelope.clone(), now_s, memo),
+        };
+        match &admitted {
+            Ok(Admission::New(..)) => {
+                self.half_signed.remove(&id);
+            }
+            Err(Refusal::BelowThreshold { have, .. }) if *have > 0 => {
+                self.keep_half_signed(id, envelope);
+            }
+            _ => {}
+        }
+        admitted
+    }
+
+    /// The mesh.
+    pub fn mesh_id(&self) -> MeshId {
+        self.mesh_id
+    }
+
+    /// The newest root.
+    pub fn root(&self) -> Option<&Verified<Root>> {
+        self.roots.last()
+    }
+
+    /// All roots, the first of the mesh first.
+    pub fn root_chain(&self) -> &[Verified<Root>] {
+        &self.roots
+    }
+
+    /// A release.
+    pub fn release(&self, id: &RecordId) -> Option<&Verified<Release>> {
+        self.releases.get(id)
+    }
+
+    /// All releases, by id.
+    pub fn releases(&self) -> impl Iterator<Item = &Verified<Release>> {
+        self.releases.values()
+    }
+
+    /// The heads of a channel since its last reset, by place: the reset's base first,
+    /// contending heads beside each other.
+    pub fn heads(&self, channel: &Name) -> &[Verified<Head>] {
+        self.lines.get(channel).map_or(&[], Line::heads)
+    }
+
+    /// The newest head of a channel; while it is forked, the newest that every branch follows.
+    pub fn head(&self, channel: &Name) -> Option<&Verified<Head>> {
+        self.lines.get(channel).and_then(Line::newest)
+    }
+
+    /// Channels with at least one head.
+    pub fn channels(&self) -> impl Iterator<Item = &Name> {
+        let used = self.lines.iter().filter(|(_, line)| !line.heads().is_empty());
+        used.map(|(channel, _)| channel)
+    }
+
+    /// The fork of a channel, if it has one.
+    pub fn fork(&self, channel: &Name) -> Option<&Fork> {
+        self.lines.get(channel).and_then(Line::fork)
+    }
+
+    /// The least security counter that a channel allows.
+    pub fn floor(&self, channel: &Name) -> u64 {
+        self.lines.get(channel).map_or(0, Line::floor)
+    }
+
+    /// How often a channel was reset.
+    pub fn epoch(&self, channel: &Name) -> u64 {
+        self.epochs.get(channel).map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Whether the newest root is fresh by this clock. A clock that stands before the
+    /// root was signed is wrong, so nothing is known.
+    pub fn time_state(&self, now_s: u64) -> TimeState {
+        match self.root().map(|root| root.validity) {
+            Some(validity) if now_s > validity.until_s => TimeState::Stale,
+            Some(validity) if now_s >= validity.from_s => TimeState::Fresh,
+            _ => TimeState::Unknown,
+        }
+    }
+
+    /// Every accepted record, in an order in which a new verifier admits them all.
+    pub fn records(&self) -> impl Iterator<Item = &Envelope> {
+        let roots = self.roots.iter().map(Verified::envelope);
+        let bases = self.lines.values().filter_map(Line::base_head).map(Verified::envelope);
+        let releases = self.releases.values().map(Verified::envelope);
+        let heads = self.lines.values().flat_map(Line::own_heads).map(Verified::envelope);
+        roots.chain(bases).chain(releases).chain(heads)
+    }
+
+    /// The envelope of an accepted record.
+    pub fn envelope(&self, id: &RecordId) -> Option<&Envelope> {
+        if let Some(release) = self.releases.get(id) {
+            return Some(release.envelope());
+        }
+        let head = self.lines.values().find_map(|line| line.find(id));
+        if let Some(head) = head {
+            return Some(head.envelope());
+        }
+        self.roots.iter().find(|root| root.id() == *id).map(Verified::envelope)
+    }
+
+    /// The line on which the next head of this channel goes.
+    pub(crate) fn line(&self, channel: &Name) -> Line {
+        self.lines.get(channel).cloned().unwrap_or_else(|| self.new_line(channel))
+    }
+
+    fn new_line(&self, channel: &Name) -> Line {
+        let (epoch, base) = self.epochs.get(channel).copied().unwrap_or((0, None));
+        Line::new(channel.clone(), epoch, base)
+    }
+
+    fn keep_half_signed(&mut self, id: RecordId, envelope: Envelope) {
+        if self.half_signed.len() >= MAX_HALF_SIGNED && !self.half_signed.contains_key(&id) {
+            self.half_signed.pop_first();
+        }
+        self.half_signed.insert(id, envelope);
+    }
+}
