@@ -72,5 +72,6 @@ fn name(reason: DisconnectReason) -> &'static str {
         DisconnectReason::Stranger => "a stranger to this mesh",
         DisconnectReason::CorruptData => "it sent corrupt data",
         DisconnectReason::Misbehaved => "it misbehaved",
+        DisconnectReason::Full => "this node keeps no more peers",
     }
 }

@@ -37,3 +37,4 @@ pub use model::measure_probes;
 pub use run::{OnReady, Options, Ready, RunError, export_offline, import_offline, run};
 pub use settings::{Settings, SettingsError};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};
+pub use weft_net::peer_name;

@@ -111,6 +111,13 @@ pub struct RecordsReport {
 }
 
 impl RecordsReport {
+    /// The envelopes' bytes; `None` if one is not hexadecimal.
+    pub fn decoded(&self) -> Option<Vec<Vec<u8>>> {
+        self.records.iter().map(|text| crate::hex::decode(text)).collect()
+    }
+}
+
+impl RecordsReport {
     /// The envelopes as bytes; `None` if one of them is not written in hexadecimal.
     pub fn envelopes(&self) -> Option<Vec<Vec<u8>>> {
         self.records

@@ -1,0 +1,296 @@
+//! `weft bundle export|import`
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use weft_node::{
+    client::Client,
+    report::{ImportOutcome, ImportReport, ImportedChannel},
+};
+use weft_record::Name;
+
+use crate::{
+    context::{Context, quoted},
+    failure::{Exit, Failure},
+    output::{size, table, written},
+    progress::Spinner,
+    refusals,
+};
+
+/// Carry releases in files, where there is no network.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bundle {
+    Export(Export),
+    Import(Import),
+}
+
+/// Write this node's release and all records to a file, or to a pipe.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -")]
+pub(crate) struct Export {
+    /// The file to write, or - for standard output
+    file: PathBuf,
+    /// Whose release
+    #[arg(long, value_name = "CHANNEL", default_value = "stable")]
+    channel: Name,
+}
+
+/// Take a file in, as if a neighbour had sent what is in it.
+///
+/// Everything in it goes through the same checks. Returns when the node runs what the file names.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  weft bundle import /mnt/stick/stable.weft")]
+pub(crate) struct Import {
+    /// The file to read, or - for standard input
+    file: PathBuf,
+}
+
+impl Bundle {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Export(verb) => verb.run(context),
+            Self::Import(verb) => verb.run(context),
+        }
+    }
+}
+
+impl Export {
+    fn run(&self, context: &Context) -> Result<(), Failure> {
+        let home = context.home()?;
+        let spinner = Spinner::start(&context.output, "writing the bundle");
+        let write = |out: &mut dyn Write| -> Result<u64, Failure> {
+            if home.running().is_none() {
+                return weft_node::export_offline(&home, &self.channel, out)
+                    .map_err(|error| refusals::export(context, &error));
+            }
+            let mut reader = context
+                .client()?
+                .export(&self.channel)
+                .map_err(|error| context.client_refused(&error))?;
+            copy(&mut reader, out, |bytes| spinner.say(format!("written {}", size(bytes))))
+        };
+        if self.file == Path::new("-") {
+            let mut out = io::stdout().lock();
+            write(&mut out)?;
+            return out.flush().map_err(|error| written(&error));
+        }
+        let bytes = into_new_file(&self.file, write)?;
+        #[derive(Serialize)]
+        struct Report<'a> {
+            file: &'a Path,
+            channel: &'a Name,
+            bytes: u64,
+        }
+        let report = Report { file: &self.file, channel: &self.channel, bytes };
+        context.output.result(&report, |_| {
+            format!("{}: {} of channel {}\n", self.file.display(), size(bytes), self.channel)
+        })
+    }
+}
+
+impl Import {
+    fn run(&self, context: &Context) -> Result<(), Failure> {
+        let home = context.home()?;
+        let spooled;
+        let path = if self.file == Path::new("-") {
+            // a node reads a bundle here and there, so what comes through a pipe needs a file
+            spooled = spool(context)?;
+            spooled.path()
+        } else {
+            &self.file
+        };
+        let spinner = Spinner::start(&context.output, "taking the bundle in");
+        let report = match home.running() {
+            Some(_) => take_in(context, &context.client()?, path)?,
+            None => weft_node::import_offline(&home, path)
+                .map_err(|error| refusals::import(context, path, &error))?,
+        };
+        drop(spinner);
+        tell(context, &self.file, &report)
+    }
+}
+
+/// Has the running node take a bundle in.
+pub(crate) fn take_in(
+    context: &Context,
+    client: &Client,
+    path: &Path,
+) -> Result<ImportReport, Failure> {
+    if let Err(error) = File::open(path) {
+        return Err(Failure::file(format!("{} cannot be opened", path.display()), &error));
+    }
+    client.import(path).map_err(|error| context.client_refused(&error))
+}
+
+/// The result of an import; a failure if anything in it was refused.
+fn tell(context: &Context, file: &Path, report: &ImportReport) -> Result<(), Failure> {
+    if let Some(failure) = import_failure(context, file, report) {
+        return Err(failure);
+    }
+    context.output.result(&Unversioned(report), |style| {
+        let mut text = format!(
+            "{}: {} records, {} chunks taken, {}\n",
+            file.display(),
+            report.records,
+            report.chunks_taken,
+            size(report.bytes_taken)
+        );
+        let rows: Vec<Vec<String>> = report
+            .channels
+            .iter()
+            .map(|channel| {
+                vec![
+                    channel.channel.to_string(),
+                    channel.seq.to_string(),
+                    short(&channel.release.to_string()).to_owned(),
+                    outcome(channel.outcome).to_owned(),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            text.push_str(&table(style, &["channel", "seq", "release", "outcome"], &rows));
+        }
+        text
+    })
+}
+
+/// Why an import is not what was hoped for.
+pub(crate) fn import_failure(
+    context: &Context,
+    file: &Path,
+    report: &ImportReport,
+) -> Option<Failure> {
+    if report.succeeded() {
+        return None;
+    }
+    let failed = report.channels.iter().find(|channel| exit_of(channel).is_some());
+    let exit = failed.and_then(exit_of).unwrap_or(Exit::Verification);
+    let why = match failed {
+        Some(channel) => format!(
+            "channel {}: {}: {}",
+            channel.channel,
+            outcome(channel.outcome),
+            channel.reason
+        ),
+        None => report.refused.join("; "),
+    };
+    let what = format!("{} was not taken in whole", file.display());
+    let next = match exit {
+        Exit::Verification => format!("weft release inspect {}", quoted(file)),
+        _ => context.command("status"),
+    };
+    Some(Failure::new(exit, what, why, next))
+}
+
+fn exit_of(channel: &ImportedChannel) -> Option<Exit> {
+    match channel.outcome {
+        ImportOutcome::Activated | ImportOutcome::AlreadyActive | ImportOutcome::NotFollowed => None,
+        ImportOutcome::HeadRefused | ImportOutcome::ReleaseRefused => Some(Exit::Verification),
+        ImportOutcome::Superseded | ImportOutcome::Forked => Some(Exit::Refused),
+        ImportOutcome::Incomplete => Some(Exit::Network),
+    }
+}
+
+fn outcome(outcome: ImportOutcome) -> &'static str {
+    match outcome {
+        ImportOutcome::Activated => "activated",
+        ImportOutcome::AlreadyActive => "was active already",
+        ImportOutcome::NotFollowed => "not followed by this node, records kept",
+        ImportOutcome::Superseded => "older than what the node follows",
+        ImportOutcome::HeadRefused => "the head was refused",
+        ImportOutcome::ReleaseRefused => "the release was refused",
+        ImportOutcome::Forked => "two heads contend",
+        ImportOutcome::Incomplete => "not all of it is there",
+    }
+}
+
+/// A report that brings its own schema number is printed without it: every object
+/// gets one in the same place.
+#[derive(Serialize)]
+struct UnversionedFields<'a> {
+    records: u64,
+    refused: &'a [String],
+    chunks_taken: u64,
+    bytes_taken: u64,
+    channels: &'a [ImportedChannel],
+}
+
+struct Unversioned<'a>(&'a ImportReport);
+
+impl Serialize for Unversioned<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        UnversionedFields {
+            records: self.0.records,
+            refused: &self.0.refused,
+            chunks_taken: self.0.chunks_taken,
+            bytes_taken: self.0.bytes_taken,
+            channels: &self.0.channels,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The first digits of an id: enough to tell a mesh's releases apart.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// Writes a file that must not exist; nothing is left of it after a failure.
+pub(crate) fn into_new_file<T>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let failed = |error: &io::Error| Failure::file(format!("{} cannot be written", path.display()), error);
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let file = file.map_err(|error| failed(&error))?;
+    let mut out = io::BufWriter::with_capacity(COPY_BYTES, file);
+    let result = write(&mut out).and_then(|value| {
+        let file = out.into_inner().map_err(|error| failed(error.error()))?;
+        file.sync_all().map_err(|error| failed(&error))?;
+        Ok(value)
+    });
+    if result.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+const COPY_BYTES: usize = 1024 * 1024;
+
+fn copy(
+    from: &mut impl Read,
+    to: &mut dyn Write,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, Failure> {
+    let (mut buffer, mut total) = (vec![0; COPY_BYTES], 0);
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let what = "the bundle broke off";
+                return Err(Failure::new(Exit::Network, what, error.to_string(), "try again"));
+            }
+        };
+        to.write_all(&buffer[..read]).map_err(|error| written(&error))?;
+        total += read as u64;
+        progress(total);
+    }
+}
+
+fn spool(context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
+    let failed = |error: &io::Error| {
+        Failure::file(format!("no room for the bundle in {}", context.directory().display()), error)
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".import-")
+        .tempfile_in(context.directory())
+        .map_err(|error| failed(&error))?;
+    io::copy(&mut io::stdin().lock(), &mut file).map_err(|error| failed(&error))?;
+    Ok(file)
+}

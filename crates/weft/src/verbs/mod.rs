@@ -1,0 +1,14 @@
+//! One file a verb.
+
+pub(crate) mod bundle;
+pub(crate) mod completions;
+pub(crate) mod key;
+pub(crate) mod list;
+pub(crate) mod mesh;
+pub(crate) mod model;
+pub(crate) mod release;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod version;

@@ -1,0 +1,175 @@
+//! `weft status`
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use serde::Serialize;
+use weft_core::{ChannelStatus, Phase};
+use weft_node::report::{ModelReport, StatusReport};
+
+use crate::{
+    context::Context,
+    failure::Failure,
+    interrupt,
+    output::{duration, fields, percent, size, table},
+    style::Style,
+};
+
+/// Tell how the node is.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  weft status --watch")]
+pub(crate) struct Status {
+    /// Tell again every second, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'a str,
+    pid: u32,
+    uptime_ms: u64,
+    mesh_id: String,
+    peer_id: &'a str,
+    api: String,
+    addresses: &'a [String],
+    members: usize,
+    fetch_bytes_per_sec: u64,
+    cap_fetch_bytes_per_sec: Option<u64>,
+    channels: &'a [ChannelStatus],
+    models: &'a [ModelReport],
+    records_refused: u64,
+    chunks_corrupt: u64,
+    bytes_served: u64,
+}
+
+impl Status {
+    pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let api = format!("http://{}", client.api().address);
+        let status = || client.status().map_err(|error| context.client_refused(&error));
+        if !self.watch {
+            return show(context, &status()?, &api);
+        }
+        interrupt::watch();
+        let redraw = std::io::stdout().is_terminal() && !context.output.json;
+        while !interrupt::came() {
+            let status = status()?;
+            if redraw {
+                // home, and clear what is below
+                context.output.text("\u{1b}[H\u{1b}[2J")?;
+            }
+            show(context, &status, &api)?;
+            interrupt::pause(WATCH_INTERVAL);
+        }
+        Err(Failure::interrupted(""))
+    }
+}
+
+fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failure> {
+    let report = Report {
+        version: &status.version,
+        pid: status.pid,
+        uptime_ms: status.uptime_ms,
+        mesh_id: status.mesh_id.to_string(),
+        peer_id: &status.peer_id,
+        api: api.to_owned(),
+        addresses: &status.listen,
+        members: status.node.members.len(),
+        fetch_bytes_per_sec: status.fetch_bytes_per_sec,
+        cap_fetch_bytes_per_sec: status.node.cap_fetch_bytes_per_sec,
+        channels: &status.node.channels,
+        models: &status.models,
+        records_refused: status.node.records_refused,
+        chunks_corrupt: status.node.chunks_corrupt,
+        bytes_served: status.node.bytes_served,
+    };
+    context.output.result(&report, |style| text(style, status, api))
+}
+
+fn text(style: Style, status: &StatusReport, api: &str) -> String {
+    let uptime = duration(status.uptime_ms as f64 / 1000.0);
+    let cap = status
+        .node
+        .cap_fetch_bytes_per_sec
+        .map_or_else(|| "no cap".to_owned(), |cap| format!("cap {}/s", size(cap)));
+    let mut text = format!("{}\n\n", style.bold(&sentence(status)));
+    text.push_str(&fields(
+        style,
+        &[
+            ("node", format!("{}, process {}, up {uptime}", status.peer_id, status.pid)),
+            ("mesh", status.mesh_id.to_string()),
+            ("API", api.to_owned()),
+            ("listens", status.listen.join("\n         ")),
+            ("peers", status.node.members.len().to_string()),
+            ("fetching", format!("{}/s, {cap}", size(status.fetch_bytes_per_sec))),
+            ("served", size(status.node.bytes_served)),
+        ],
+    ));
+    let rows: Vec<Vec<String>> = status.node.channels.iter().map(|channel| row(status, channel)).collect();
+    if !rows.is_empty() {
+        text.push('\n');
+        let head = ["channel", "state", "active", "newest", "here", "fetched", "reused", "resumed"];
+        text.push_str(&table(style, &head, &rows));
+    }
+    text
+}
+
+/// All of it in one sentence.
+fn sentence(status: &StatusReport) -> String {
+    for channel in &status.node.channels {
+        let name = &channel.channel;
+        let why = if channel.reason.is_empty() { String::new() } else { format!(": {}", channel.reason) };
+        match channel.phase {
+            Phase::Forked | Phase::Refused => {
+                return format!("Channel {name} does not take its newest release{why}.");
+            }
+            Phase::Fetching | Phase::Staging | Phase::Probing => {
+                return format!("Channel {name} is {}{why}.", phase(channel.phase));
+            }
+            Phase::Idle | Phase::Soaking | Phase::Active => {}
+        }
+    }
+    let answering = status.models.iter().filter(|model| model.answering).count();
+    match (answering, status.node.members.len()) {
+        (0, 0) => "No model and no peer yet.".to_owned(),
+        (0, peers) => format!("No model yet; {peers} peers."),
+        (models, peers) => format!("All is well: {models} model(s) answer, {peers} peers."),
+    }
+}
+
+fn row(status: &StatusReport, channel: &ChannelStatus) -> Vec<String> {
+    let models = status.models.iter().find(|model| model.channel == channel.channel);
+    let named = |release: Option<&weft_node::report::ReleaseReport>| {
+        release.map_or_else(|| "-".to_owned(), |release| format!("{} {}", release.model, release.version))
+    };
+    let fetch = channel.fetch.clone().unwrap_or_default();
+    let figure = |bytes: u64| if bytes == 0 { "-".to_owned() } else { size(bytes) };
+    vec![
+        channel.channel.to_string(),
+        phase(channel.phase).to_owned(),
+        named(models.and_then(|model| model.active.as_ref())),
+        named(models.and_then(|model| model.target.as_ref())),
+        percent(fetch.bytes_held, fetch.bytes_total),
+        figure(fetch.bytes_fetched),
+        figure(fetch.bytes_reused),
+        figure(fetch.bytes_resumed),
+    ]
+}
+
+/// A phase in words.
+pub(crate) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Fetching => "fetching",
+        Phase::Staging => "staging",
+        Phase::Probing => "probing",
+        Phase::Soaking => "soaking",
+        Phase::Active => "active",
+        Phase::Refused => "refused",
+        Phase::Forked => "forked",
+    }
+}
