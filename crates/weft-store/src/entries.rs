@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(Value::decode(&[]), None);
 
         let plan = SlotPlan {
-            channel: Name::new("main").unwrap(),
+            channel: "main".parse().unwrap(),
             head: RecordId([1; 32]),
             release: RecordId([2; 32]),
             variant: 3,

@@ -200,7 +200,10 @@ impl Store {
         let known = lock_of(&self.files).get(&file);
         let held = match known {
             Some(held) if held.map_hash == map_hash => held,
-            _ => {
+            known => {
+                if known.is_none() {
+                    self.forget_stale_entry(&file)?;
+                }
                 self.make_shard(&self.layout.files, path)?;
                 let handle = self.vfs.create(path).map_err(|error| StoreError::io("open", path, error))?;
                 Arc::new(Held::new(length, map, map_hash, handle))
@@ -212,6 +215,17 @@ impl Store {
         });
         right_length.map_err(|error| StoreError::io("size", path, error))?;
         Ok(held)
+    }
+
+    /// Metadata may know a file that somebody deleted, or whose map is damaged: its
+    /// claims must be gone before the file is made anew.
+    fn forget_stale_entry(&self, file: &Hash) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let entry = self.scan(&entries::file_key(file))?;
+        for (key, _) in entry.into_iter().chain(self.scan(&entries::bits_prefix(file))?) {
+            batch.remove(key);
+        }
+        if batch.changes.is_empty() { Ok(()) } else { self.commit(&batch, SyncPoint::FileFlush) }
     }
 
     /// Hashes what lies in the file, but for holes that nothing claims.

@@ -114,8 +114,6 @@ pub trait Vfs: Send + Sync {
     fn sync_folder(&self, path: &Path, point: SyncPoint) -> io::Result<()>;
     /// What is in a folder, sorted by name.
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
-    /// Whether anything has this name.
-    fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Keeps other processes out.
     fn lock(&self, path: &Path) -> Result<Lock, LockError>;
     /// Bytes that may still be written under this folder.
