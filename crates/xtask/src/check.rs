@@ -185,7 +185,7 @@ fn demo() -> Result<Counts> {
 
 /// Golden seeds twice, in processes of their own, then fresh seeds.
 fn fuzz() -> Result<Counts> {
-    let run = ["run", "--release", "--locked", "--quiet", "-p", "weft-sim", "--"];
+    let run = ["run", "--release", "--locked", "--quiet", "--bin", "weft-sim", "--"];
     let mut counts = Counts::default();
     for verb in [&["golden"][..], &["golden"], &["fuzz", "--count", "200"]] {
         let passed = one(shell::succeeds("cargo", &[&run[..], verb].concat())?);

@@ -40,7 +40,7 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// The `weft` binary of the one optimized profile, built if it is not.
 pub(crate) fn weft() -> Result<PathBuf> {
-    if !succeeds("cargo", &["build", "--release", "--locked", "-p", "weft"])? {
+    if !succeeds("cargo", &["build", "--release", "--locked", "--bin", "weft"])? {
         bail!("weft does not build");
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
