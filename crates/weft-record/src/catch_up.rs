@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, Hash, Name, RecordId, Trust,
+    Envelope, Hash, Name, RecordId, Release, Trust, Verified,
     bounds::{MAX_HAVE_HEADS, MAX_HAVE_WANTS},
     line::Line,
 };
@@ -91,8 +91,8 @@ impl Trust {
     }
 
     /// What a verifier that holds this lacks, in an order in which it can admit it,
-    /// at most `budget_bytes` encoded but at least one record if it lacks any. What
-    /// did not fit comes when it asks again with what it then holds.
+    /// at most `budget_bytes` encoded, but at least one record (a head with its release)
+    /// if it lacks any. What did not fit comes when it asks again with what it then holds.
     pub fn missing_for(&self, have: &Have, budget_bytes: usize) -> Vec<Envelope> {
         let mut batch = Batch { left_bytes: budget_bytes, ..Batch::default() };
         // who has a newer root judges by it: what stands here may be void there
@@ -112,7 +112,7 @@ impl Trust {
         }
         for id in have.wants.iter().take(MAX_HAVE_WANTS) {
             if let Some(release) = self.release(id) {
-                batch.add_release(*id, release.envelope());
+                batch.add_release(release);
             }
         }
         batch.envelopes
@@ -127,7 +127,7 @@ impl Trust {
             if !theirs.clone().any(|id| *id == base.id()) {
                 batch.add(base.envelope());
                 if let Some(release) = self.release(&base.release) {
-                    batch.add_release(base.release, release.envelope());
+                    batch.add_release(release);
                 }
             }
             releases.insert(base.release);
@@ -136,12 +136,9 @@ impl Trust {
         let held = own.iter().filter(|head| known.contains(&head.id()));
         releases.extend(held.map(|head| head.release));
         for head in own.iter().filter(|head| !known.contains(&head.id())) {
-            if let Some(release) = self.release(&head.release)
-                && !releases.contains(&head.release)
-            {
-                batch.add_release(head.release, release.envelope());
-            }
-            batch.add(head.envelope());
+            let release = self.release(&head.release);
+            let lacking = release.filter(|release| !releases.contains(&release.id()));
+            batch.add_together(lacking, head.envelope());
         }
     }
 
@@ -161,18 +158,31 @@ struct Batch {
 }
 
 impl Batch {
-    fn add_release(&mut self, id: RecordId, envelope: &Envelope) {
-        if self.releases.insert(id) {
-            self.add(envelope);
-        }
+    fn add(&mut self, envelope: &Envelope) {
+        self.add_together(None, envelope);
     }
 
-    fn add(&mut self, envelope: &Envelope) {
-        let bytes = envelope.encode().len();
+    /// A release and the head that names it: apart, the release would not show in what
+    /// the other then says it holds, and would be sent for ever.
+    fn add_together(&mut self, release: Option<&Verified<Release>>, envelope: &Envelope) {
+        let release = release.filter(|release| !self.releases.contains(&release.id()));
+        let before = release.map_or(0, |release| release.envelope().encode().len());
+        let bytes = before + envelope.encode().len();
         self.full |= bytes > self.left_bytes && !self.envelopes.is_empty();
-        if !self.full {
-            self.left_bytes = self.left_bytes.saturating_sub(bytes);
-            self.envelopes.push(envelope.clone());
+        if self.full {
+            return;
+        }
+        self.left_bytes = self.left_bytes.saturating_sub(bytes);
+        if let Some(release) = release {
+            self.releases.insert(release.id());
+            self.envelopes.push(release.envelope().clone());
+        }
+        self.envelopes.push(envelope.clone());
+    }
+
+    fn add_release(&mut self, release: &Verified<Release>) {
+        if self.releases.insert(release.id()) {
+            self.add(release.envelope());
         }
     }
 }
