@@ -68,6 +68,10 @@ impl Session {
             Ok(early) => self.serve(&mut tasks, early).await,
             Err(fault) => fault,
         };
+        // Where the link was closed on purpose its streams fail too: the reason
+        // given first stands.
+        self.link.close(fault);
+        let fault = self.link.closed().await;
         self.shared.keep_away(&self.link.peer, fault.absence());
         tasks.shutdown().await;
         if was_up {
@@ -127,14 +131,11 @@ impl Session {
             tokio::select! {
                 fault = self.link.closed() => return fault,
                 Some(ended) = tasks.join_next() => {
-                    // Where the link was closed on purpose its streams fail too:
-                    // the reason given first stands.
-                    self.link.close(match ended {
+                    return match ended {
                         Ok(Ok(never)) => match never {},
                         Ok(Err(fault)) => fault,
                         Err(panicked) => LinkFault::Stream(panicked.to_string()),
-                    });
-                    return self.link.closed().await;
+                    };
                 }
                 opened = self.streams.recv() => match opened {
                     Some(opened) => self.spawn(tasks, opened),
