@@ -22,7 +22,7 @@ fn assets() -> PathBuf {
 }
 
 fn version(number: &str) -> PathBuf {
-    assets().join(format!("weftlog-{number}"))
+    assets().join(format!("incident-{number}"))
 }
 
 fn tensors(number: &str) -> BTreeMap<String, Vec<u8>> {
