@@ -15,7 +15,10 @@ pub(crate) struct Bitmap {
 
 impl Bitmap {
     pub(crate) fn new(length: usize) -> Self {
-        Self { bytes: vec![0; length.div_ceil(8)], length }
+        Self {
+            bytes: vec![0; length.div_ceil(8)],
+            length,
+        }
     }
 
     /// As long, and nothing set.
@@ -42,9 +45,18 @@ impl Bitmap {
     }
 
     /// Pages that differ from another map of the same length: number and bytes.
-    pub(crate) fn changed_pages<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (u16, &'a [u8])> {
-        let pages = self.bytes.chunks(PAGE_BYTES).zip(other.bytes.chunks(PAGE_BYTES)).enumerate();
-        pages.filter(|(_, (new, old))| new != old).map(|(page, (new, _))| (page as u16, new))
+    pub(crate) fn changed_pages<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (u16, &'a [u8])> {
+        let pages = self
+            .bytes
+            .chunks(PAGE_BYTES)
+            .zip(other.bytes.chunks(PAGE_BYTES))
+            .enumerate();
+        pages
+            .filter(|(_, (new, old))| new != old)
+            .map(|(page, (new, _))| (page as u16, new))
     }
 
     /// Puts a stored page in. False if it is none of this map: wrong place or
@@ -56,7 +68,9 @@ impl Bitmap {
             return false;
         }
         let spare = self.bytes.len() * 8 - self.length;
-        let stray = range.end == self.bytes.len() && spare > 0 && bytes[bytes.len() - 1] >> (8 - spare) != 0;
+        let stray = range.end == self.bytes.len()
+            && spare > 0
+            && bytes[bytes.len() - 1] >> (8 - spare) != 0;
         if !stray {
             self.bytes[range].copy_from_slice(bytes);
         }

@@ -31,7 +31,12 @@ pub(crate) fn file_key(file: &Hash) -> Vec<u8> {
 }
 
 pub(crate) fn bits_key(file: &Hash, page: u16) -> Vec<u8> {
-    [&[prefix::BITS], file.as_bytes().as_slice(), &page.to_be_bytes()].concat()
+    [
+        &[prefix::BITS],
+        file.as_bytes().as_slice(),
+        &page.to_be_bytes(),
+    ]
+    .concat()
 }
 
 pub(crate) fn bits_prefix(file: &Hash) -> Vec<u8> {
@@ -85,7 +90,11 @@ impl FileEntry {
             [VERSION, 1] => true,
             _ => return None,
         };
-        Some(Self { complete, length: u64::from_le_bytes(*length), map: Hash(map.try_into().ok()?) })
+        Some(Self {
+            complete,
+            length: u64::from_le_bytes(*length),
+            map: Hash(map.try_into().ok()?),
+        })
     }
 }
 
@@ -126,7 +135,9 @@ pub(crate) mod versioned {
         [&[VERSION], codec::encode(value).as_slice()].concat()
     }
 
-    pub(crate) fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    pub(crate) fn decode<T: serde::Serialize + serde::de::DeserializeOwned>(
+        bytes: &[u8],
+    ) -> Option<T> {
         let (version, rest) = bytes.split_first()?;
         (*version == VERSION).then(|| codec::decode(rest, MAX_BYTES).ok())?
     }
@@ -143,7 +154,11 @@ mod tests {
 
     #[test]
     fn values_round_trip_and_others_are_refused() {
-        let entry = FileEntry { complete: true, length: 77, map: Hash([9; 32]) };
+        let entry = FileEntry {
+            complete: true,
+            length: 77,
+            map: Hash([9; 32]),
+        };
         let bytes = entry.encode();
         assert_eq!(bytes.len(), FILE_BYTES);
         assert_eq!(FileEntry::decode(&bytes), Some(entry));
@@ -154,7 +169,11 @@ mod tests {
             other[place] = wrong;
             assert_eq!(FileEntry::decode(&other), None, "byte {place}");
         }
-        for value in [Value::Here(vec![]), Value::Here(vec![1, 2]), Value::Blob(Hash([3; 32]))] {
+        for value in [
+            Value::Here(vec![]),
+            Value::Here(vec![1, 2]),
+            Value::Blob(Hash([3; 32])),
+        ] {
             assert_eq!(Value::decode(&value.encode()), Some(value));
         }
         assert_eq!(Value::decode(&[1, 2]), None);
@@ -168,7 +187,11 @@ mod tests {
             variant: 3,
             files: vec![("a/b".to_owned(), Hash([4; 32]))],
         };
-        let slots = Slots { active: Some(plan), failed: vec![RecordId([5; 32])], ..Slots::default() };
+        let slots = Slots {
+            active: Some(plan),
+            failed: vec![RecordId([5; 32])],
+            ..Slots::default()
+        };
         let mut bytes = versioned::encode(&slots);
         assert_eq!(versioned::decode(&bytes), Some(slots));
         bytes[0] = 2;

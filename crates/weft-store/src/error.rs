@@ -45,7 +45,10 @@ pub enum OpenError {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 /// Why the store could not do something. What was durable still is.
@@ -89,22 +92,47 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if is_full(&source) {
-            return Self::Full { action, path, reason: source.to_string() };
+            return Self::Full {
+                action,
+                path,
+                reason: source.to_string(),
+            };
         }
-        Self::Io { action, path, source }
+        Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
     /// As the core is told.
     pub(crate) fn failure(&self) -> Failure {
-        let full = matches!(self, Self::Full { .. } | Self::Meta { source: MetaError::Full(_), .. });
-        let kind = if full { FailureKind::DiskFull } else { FailureKind::Disk };
-        Failure { kind, text: self.to_string() }
+        let full = matches!(
+            self,
+            Self::Full { .. }
+                | Self::Meta {
+                    source: MetaError::Full(_),
+                    ..
+                }
+        );
+        let kind = if full {
+            FailureKind::DiskFull
+        } else {
+            FailureKind::Disk
+        };
+        Failure {
+            kind,
+            text: self.to_string(),
+        }
     }
 }
 
 /// Whether the disk, or this user's share of it, is used up.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
         return true;
     }
     // sled keeps an error's text but not always its kind
@@ -119,10 +147,17 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_apart() {
         for code in [28, 122] {
-            let error = StoreError::io("write", Path::new("/s/f"), io::Error::from_raw_os_error(code));
+            let error = StoreError::io(
+                "write",
+                Path::new("/s/f"),
+                io::Error::from_raw_os_error(code),
+            );
             let failure = error.failure();
             assert_eq!(failure.kind, FailureKind::DiskFull);
-            assert!(failure.text.contains("/s/f") && failure.text.contains(&code.to_string()), "{failure:?}");
+            assert!(
+                failure.text.contains("/s/f") && failure.text.contains(&code.to_string()),
+                "{failure:?}"
+            );
         }
         let other = StoreError::io("write", Path::new("/s/f"), io::Error::from_raw_os_error(5));
         assert_eq!(other.failure().kind, FailureKind::Disk);

@@ -77,7 +77,10 @@ impl Files {
         let progress = lock_of(&held.progress);
         for (index, chunk) in held.map.chunks.iter().enumerate() {
             if progress.written.get(index) {
-                self.index.entry(chunk.hash).or_insert(ChunkRef { file, index: index as u32 });
+                self.index.entry(chunk.hash).or_insert(ChunkRef {
+                    file,
+                    index: index as u32,
+                });
             }
         }
     }
@@ -89,7 +92,11 @@ impl Files {
             maps.extend(self.held.remove(file).map(|held| held.map_hash));
         }
         self.index.clear();
-        let held = self.held.iter().map(|(file, held)| (*file, held.clone())).collect::<Vec<_>>();
+        let held = self
+            .held
+            .iter()
+            .map(|(file, held)| (*file, held.clone()))
+            .collect::<Vec<_>>();
         for (file, held) in held {
             maps.retain(|map| *map != held.map_hash);
             self.index_all(file, &held);
@@ -110,7 +117,15 @@ impl Held {
             sync_failed: false,
         };
         let offsets = map.offsets().collect();
-        Self { length, map, map_hash, offsets, handle, progress: Mutex::new(progress), syncing: Mutex::default() }
+        Self {
+            length,
+            map,
+            map_hash,
+            offsets,
+            handle,
+            progress: Mutex::new(progress),
+            syncing: Mutex::default(),
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -120,7 +135,10 @@ impl Held {
     pub(crate) fn held_bytes(&self) -> u64 {
         let progress = lock_of(&self.progress);
         let chunks = self.map.chunks.iter().enumerate();
-        chunks.filter(|(index, _)| progress.written.get(*index)).map(|(_, chunk)| u64::from(chunk.length)).sum()
+        chunks
+            .filter(|(index, _)| progress.written.get(*index))
+            .map(|(_, chunk)| u64::from(chunk.length))
+            .sum()
     }
 
     fn read(&self, index: usize) -> io::Result<Vec<u8>> {
@@ -136,7 +154,9 @@ impl Store {
     pub(crate) fn load_files(&self) -> Result<(), StoreError> {
         let mut files = lock_of(&self.files);
         for (key, value) in self.scan(&[prefix::FILE])? {
-            let Some(file) = entries::key_hash(&key) else { continue };
+            let Some(file) = entries::key_hash(&key) else {
+                continue;
+            };
             match self.load_file(&file, &value)? {
                 Ok(held) => {
                     files.durable_maps.insert(held.map_hash);
@@ -148,16 +168,26 @@ impl Store {
         Ok(())
     }
 
-    fn load_file(&self, file: &Hash, value: &[u8]) -> Result<Result<Held, &'static str>, StoreError> {
-        let Some(entry) = FileEntry::decode(value) else { return Ok(Err("its entry is damaged")) };
-        let map = self.read_blob(&entry.map)?.filter(|bytes| Hash::of(bytes) == entry.map);
+    fn load_file(
+        &self,
+        file: &Hash,
+        value: &[u8],
+    ) -> Result<Result<Held, &'static str>, StoreError> {
+        let Some(entry) = FileEntry::decode(value) else {
+            return Ok(Err("its entry is damaged"));
+        };
+        let map = self
+            .read_blob(&entry.map)?
+            .filter(|bytes| Hash::of(bytes) == entry.map);
         let Some(map) = map.and_then(|bytes| ChunkMap::decode(&bytes, entry.length).ok()) else {
             return Ok(Err("its chunk map is missing or damaged"));
         };
         let path = self.layout.file(file);
         let handle = match self.vfs.open(&path) {
             Ok(handle) => handle,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err("it is missing")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err("it is missing"));
+            }
             Err(error) => return Err(StoreError::io("open", &path, error)),
         };
         let held = Held::new(entry.length, Arc::new(map), entry.map, handle);
@@ -183,7 +213,7 @@ impl Store {
     ) -> Result<Vec<FoundChunk>, StoreError> {
         let path = self.layout.file(&file);
         let held = self.hold(file, length, map, &path)?;
-        let mut found = self.find_present(&held, &path)?;
+        let mut found = find_present(&held, &path)?;
         self.find_elsewhere(&held, &path, &mut found)?;
         found.sort_by_key(|chunk| chunk.index);
         let mut files = lock_of(&self.files);
@@ -192,10 +222,17 @@ impl Store {
         Ok(found)
     }
 
-    fn hold(&self, file: Hash, length: u64, map: Arc<ChunkMap>, path: &Path) -> Result<Arc<Held>, StoreError> {
+    fn hold(
+        &self,
+        file: Hash,
+        length: u64,
+        map: Arc<ChunkMap>,
+        path: &Path,
+    ) -> Result<Arc<Held>, StoreError> {
         let encoded = map.encode();
-        ChunkMap::decode(&encoded, length)
-            .map_err(|error| StoreError::Refused(format!("the chunk map of file {file}: {error}")))?;
+        ChunkMap::decode(&encoded, length).map_err(|error| {
+            StoreError::Refused(format!("the chunk map of file {file}: {error}"))
+        })?;
         let map_hash = Hash::of(&encoded);
         let known = lock_of(&self.files).get(&file);
         let held = match known {
@@ -205,15 +242,21 @@ impl Store {
                     self.forget_stale_entry(&file)?;
                 }
                 self.make_shard(&self.layout.files, path)?;
-                let handle = self.vfs.create(path).map_err(|error| StoreError::io("open", path, error))?;
+                let handle = self
+                    .vfs
+                    .create(path)
+                    .map_err(|error| StoreError::io("open", path, error))?;
                 Arc::new(Held::new(length, map, map_hash, handle))
             }
         };
-        let right_length = held.handle.length().and_then(|now| match now == length {
-            true => Ok(()),
-            false => held.handle.set_length(length),
+        let sized = held.handle.length().and_then(|now| {
+            if now == length {
+                Ok(())
+            } else {
+                held.handle.set_length(length)
+            }
         });
-        right_length.map_err(|error| StoreError::io("size", path, error))?;
+        sized.map_err(|error| StoreError::io("size", path, error))?;
         Ok(held)
     }
 
@@ -222,42 +265,26 @@ impl Store {
     fn forget_stale_entry(&self, file: &Hash) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         let entry = self.scan(&entries::file_key(file))?;
-        for (key, _) in entry.into_iter().chain(self.scan(&entries::bits_prefix(file))?) {
+        for (key, _) in entry
+            .into_iter()
+            .chain(self.scan(&entries::bits_prefix(file))?)
+        {
             batch.remove(key);
         }
-        if batch.changes.is_empty() { Ok(()) } else { self.commit(&batch, SyncPoint::FileFlush) }
-    }
-
-    /// Hashes what lies in the file, but for holes that nothing claims.
-    fn find_present(&self, held: &Held, path: &Path) -> Result<Vec<FoundChunk>, StoreError> {
-        let failed = |error| StoreError::io("read", path, error);
-        let (mut found, mut next_data) = (Vec::new(), 0);
-        for (index, chunk) in held.map.chunks.iter().enumerate() {
-            let (start, end) = (held.offsets[index], held.offsets[index] + u64::from(chunk.length));
-            if next_data < start || index == 0 {
-                next_data = held.handle.next_data(start).map_err(failed)?;
-            }
-            let claimed = lock_of(&held.progress).written.get(index);
-            if next_data >= end && !claimed {
-                continue;
-            }
-            let digest = Hash::of(&held.read(index).map_err(failed)?);
-            let good = digest == chunk.hash;
-            let mut progress = lock_of(&held.progress);
-            progress.written.set(index, good);
-            if !good && progress.complete {
-                // rotten: the next sync says so in metadata
-                progress.complete = false;
-                progress.recorded = false;
-            }
-            drop(progress);
-            found.push(FoundChunk { index: index as u32, digest, source: ChunkSource::Resumed });
+        if batch.changes.is_empty() {
+            Ok(())
+        } else {
+            self.commit(&batch, SyncPoint::FileFlush)
         }
-        Ok(found)
     }
 
     /// Copies missing chunks that other files, or this one, hold.
-    fn find_elsewhere(&self, held: &Arc<Held>, path: &Path, found: &mut Vec<FoundChunk>) -> Result<(), StoreError> {
+    fn find_elsewhere(
+        &self,
+        held: &Arc<Held>,
+        path: &Path,
+        found: &mut Vec<FoundChunk>,
+    ) -> Result<(), StoreError> {
         for (index, chunk) in held.map.chunks.iter().enumerate() {
             if lock_of(&held.progress).written.get(index) {
                 continue;
@@ -267,9 +294,13 @@ impl Store {
                 let place = files.index.get(&chunk.hash).copied();
                 place.and_then(|place| Some((files.get(&place.file)?, place.index as usize)))
             };
-            let Some((source, place)) = source else { continue };
+            let Some((source, place)) = source else {
+                continue;
+            };
             // an unreadable or rotten source is no reason to fail: peers have the chunk
-            let Ok(bytes) = source.read(place) else { continue };
+            let Ok(bytes) = source.read(place) else {
+                continue;
+            };
             let digest = Hash::of(&bytes);
             if digest != chunk.hash || bytes.len() != chunk.length as usize {
                 continue;
@@ -279,7 +310,11 @@ impl Store {
             written.map_err(|error| StoreError::io("write", path, error))?;
             lock_of(&held.progress).written.set(index, true);
             found.retain(|chunk| chunk.index != index as u32);
-            found.push(FoundChunk { index: index as u32, digest, source: ChunkSource::Reused });
+            found.push(FoundChunk {
+                index: index as u32,
+                digest,
+                source: ChunkSource::Reused,
+            });
         }
         Ok(())
     }
@@ -287,8 +322,17 @@ impl Store {
     pub(crate) fn write_chunk(&self, chunk: ChunkRef, bytes: &[u8]) -> Result<(), StoreError> {
         let held = self.held(&chunk.file)?;
         let index = chunk.index as usize;
-        let Some(entry) = held.map.chunks.get(index).filter(|entry| entry.length as usize == bytes.len()) else {
-            let text = format!("{} bytes are not chunk {index} of file {}", bytes.len(), chunk.file);
+        let Some(entry) = held
+            .map
+            .chunks
+            .get(index)
+            .filter(|entry| entry.length as usize == bytes.len())
+        else {
+            let text = format!(
+                "{} bytes are not chunk {index} of file {}",
+                bytes.len(),
+                chunk.file
+            );
             return Err(StoreError::Refused(text));
         };
         if lock_of(&held.progress).written.get(index) {
@@ -299,7 +343,10 @@ impl Store {
         let written = held.handle.write_at(bytes, held.offsets[index]);
         written.map_err(|error| StoreError::io("write", &path, error))?;
         lock_of(&held.progress).written.set(index, true);
-        lock_of(&self.files).index.entry(entry.hash).or_insert(chunk);
+        lock_of(&self.files)
+            .index
+            .entry(entry.hash)
+            .or_insert(chunk);
         Ok(())
     }
 
@@ -314,10 +361,17 @@ impl Store {
         }
         let (written, durable, was_complete, recorded) = {
             let progress = lock_of(&held.progress);
-            (progress.written.clone(), progress.durable.clone(), progress.complete, progress.recorded)
+            (
+                progress.written.clone(),
+                progress.durable.clone(),
+                progress.complete,
+                progress.recorded,
+            )
         };
         if complete && !written.is_full() {
-            return Err(StoreError::Refused(format!("file {file} still lacks chunks")));
+            return Err(StoreError::Refused(format!(
+                "file {file} still lacks chunks"
+            )));
         }
         if !recorded && !lock_of(&self.files).durable_maps.contains(&held.map_hash) {
             self.write_blob(&held.map_hash, &held.map.encode())?;
@@ -335,11 +389,19 @@ impl Store {
         let complete = complete || was_complete;
         let mut batch = Batch::default();
         if !recorded || complete != was_complete {
-            let entry = FileEntry { complete, length: held.length, map: held.map_hash };
+            let entry = FileEntry {
+                complete,
+                length: held.length,
+                map: held.map_hash,
+            };
             batch.insert(entries::file_key(file), entry.encode());
         }
         // a file that was known with another map may have other pages there
-        let before = if recorded { durable } else { self.forget_pages(file, &written, &mut batch)? };
+        let before = if recorded {
+            durable
+        } else {
+            self.forget_pages(file, &written, &mut batch)?
+        };
         for (page, bytes) in written.changed_pages(&before) {
             batch.insert(entries::bits_key(file, page), bytes.to_vec());
         }
@@ -354,9 +416,16 @@ impl Store {
     }
 
     /// Removes stored pages that the new bitmap does not overwrite.
-    fn forget_pages(&self, file: &Hash, written: &Bitmap, batch: &mut Batch) -> Result<Bitmap, StoreError> {
+    fn forget_pages(
+        &self,
+        file: &Hash,
+        written: &Bitmap,
+        batch: &mut Batch,
+    ) -> Result<Bitmap, StoreError> {
         let empty = written.emptied();
-        let kept = written.changed_pages(&empty).map(|(page, _)| entries::bits_key(file, page));
+        let kept = written
+            .changed_pages(&empty)
+            .map(|(page, _)| entries::bits_key(file, page));
         let kept = kept.collect::<HashSet<_>>();
         for (key, _) in self.scan(&entries::bits_prefix(file))? {
             if !kept.contains(&key) {
@@ -372,7 +441,8 @@ impl Store {
         let (mut buffer, mut offset) = (vec![0; HASH_BYTES], 0);
         loop {
             let read = held.handle.read_at(&mut buffer, offset);
-            let count = read.map_err(|error| StoreError::io("read", &self.layout.file(file), error))?;
+            let count =
+                read.map_err(|error| StoreError::io("read", &self.layout.file(file), error))?;
             if count == 0 {
                 return Ok(Hash(*hasher.finalize().as_bytes()));
             }
@@ -382,19 +452,58 @@ impl Store {
     }
 
     pub(crate) fn read_chunk(&self, chunk: ChunkRef) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(held) = lock_of(&self.files).get(&chunk.file) else { return Ok(None) };
+        let Some(held) = lock_of(&self.files).get(&chunk.file) else {
+            return Ok(None);
+        };
         let index = chunk.index as usize;
         if index >= held.map.len() || !lock_of(&held.progress).written.get(index) {
             return Ok(None);
         }
         let bytes = held.read(index);
-        bytes.map(Some).map_err(|error| StoreError::io("read", &self.layout.file(&chunk.file), error))
+        bytes
+            .map(Some)
+            .map_err(|error| StoreError::io("read", &self.layout.file(&chunk.file), error))
     }
 
     fn held(&self, file: &Hash) -> Result<Arc<Held>, StoreError> {
         let held = lock_of(&self.files).get(file);
         held.ok_or_else(|| StoreError::Refused(format!("file {file} is not open")))
     }
+}
+
+/// Hashes what lies in the file, but for holes that nothing claims.
+fn find_present(held: &Held, path: &Path) -> Result<Vec<FoundChunk>, StoreError> {
+    let failed = |error| StoreError::io("read", path, error);
+    let (mut found, mut next_data) = (Vec::new(), 0);
+    for (index, chunk) in held.map.chunks.iter().enumerate() {
+        let (start, end) = (
+            held.offsets[index],
+            held.offsets[index] + u64::from(chunk.length),
+        );
+        if next_data < start || index == 0 {
+            next_data = held.handle.next_data(start).map_err(failed)?;
+        }
+        let claimed = lock_of(&held.progress).written.get(index);
+        if next_data >= end && !claimed {
+            continue;
+        }
+        let digest = Hash::of(&held.read(index).map_err(failed)?);
+        let good = digest == chunk.hash;
+        let mut progress = lock_of(&held.progress);
+        progress.written.set(index, good);
+        if !good && progress.complete {
+            // rotten: the next sync says so in metadata
+            progress.complete = false;
+            progress.recorded = false;
+        }
+        drop(progress);
+        found.push(FoundChunk {
+            index: index as u32,
+            digest,
+            source: ChunkSource::Resumed,
+        });
+    }
+    Ok(found)
 }
 
 /// Makes dirty again what a failed sync may have marked clean without writing it.
@@ -408,7 +517,9 @@ fn rewrite_unsynced(held: &Held, path: &Path) -> Result<(), StoreError> {
         if !unsynced {
             continue;
         }
-        let bytes = held.read(index).map_err(|error| StoreError::io("read", path, error))?;
+        let bytes = held
+            .read(index)
+            .map_err(|error| StoreError::io("read", path, error))?;
         if Hash::of(&bytes) == chunk.hash {
             let written = held.handle.write_at(&bytes, held.offsets[index]);
             written.map_err(|error| StoreError::io("write", path, error))?;
@@ -421,5 +532,8 @@ fn rewrite_unsynced(held: &Held, path: &Path) -> Result<(), StoreError> {
     if lost.is_empty() {
         return Ok(());
     }
-    Err(StoreError::Refused(format!("{}: chunks {lost:?} were lost by a failed sync", path.display())))
+    Err(StoreError::Refused(format!(
+        "{}: chunks {lost:?} were lost by a failed sync",
+        path.display()
+    )))
 }

@@ -38,8 +38,14 @@ impl Store {
         let retired = self.scan(&[prefix::RETIRED])?;
         let (mut doomed, mut done) = (Vec::<SlotPlan>::new(), Batch::default());
         for (key, value) in retired {
-            let plan = self.value(&value)?.and_then(|bytes| versioned::decode::<SlotPlan>(&bytes));
-            if plan.as_ref().is_some_and(|plan| plan.files.iter().any(|(_, file)| files.fresh.contains(file))) {
+            let plan = self
+                .value(&value)?
+                .and_then(|bytes| versioned::decode::<SlotPlan>(&bytes));
+            if plan.as_ref().is_some_and(|plan| {
+                plan.files
+                    .iter()
+                    .any(|(_, file)| files.fresh.contains(file))
+            }) {
                 continue;
             }
             doomed.extend(plan);
@@ -47,7 +53,8 @@ impl Store {
         }
         let used = || slots.values().flat_map(present);
         doomed.retain(|plan| {
-            !used().any(|other| other.channel == plan.channel && slot_name(other) == slot_name(plan))
+            !used()
+                .any(|other| other.channel == plan.channel && slot_name(other) == slot_name(plan))
         });
         let kept = files_of(used());
         let unused = files_of(doomed.iter());

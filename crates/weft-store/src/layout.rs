@@ -35,7 +35,8 @@ impl Layout {
     }
 
     /// Names that may lie in the store's folder.
-    pub(crate) const NAMES: [&str; 7] = ["files", "blobs", "slots", "tmp", "meta", "format", "lock"];
+    pub(crate) const NAMES: [&str; 7] =
+        ["files", "blobs", "slots", "tmp", "meta", "format", "lock"];
 
     pub(crate) fn file(&self, file: &Hash) -> PathBuf {
         sharded(&self.files, file)
@@ -69,11 +70,19 @@ fn sharded(folder: &Path, hash: &Hash) -> PathBuf {
 /// A path inside a slot: only plain names, so that it cannot leave it.
 pub(crate) fn inside(path: &str) -> Result<&Path, StoreError> {
     let checked = Path::new(path);
-    let plain = checked.components().all(|part| matches!(part, Component::Normal(_)));
+    let plain = checked
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
     // `components` swallows `//` and `/./`: compare, so that one file has one path
     let canonical = checked.components().collect::<PathBuf>();
-    if path.is_empty() || !plain || canonical.as_os_str() != checked.as_os_str() || path.contains('\0') {
-        return Err(StoreError::Refused(format!("{path:?} is no path inside a slot")));
+    if path.is_empty()
+        || !plain
+        || canonical.as_os_str() != checked.as_os_str()
+        || path.contains('\0')
+    {
+        return Err(StoreError::Refused(format!(
+            "{path:?} is no path inside a slot"
+        )));
     }
     Ok(checked)
 }
@@ -87,7 +96,9 @@ mod tests {
         for good in ["a", "a/b.gguf", "a/b/c"] {
             assert!(inside(good).is_ok(), "{good}");
         }
-        for bad in ["", "/", "/a", "..", "a/../b", "./a", "a//b", "a/./b", "a/", "a\0"] {
+        for bad in [
+            "", "/", "/a", "..", "a/../b", "./a", "a//b", "a/./b", "a/", "a\0",
+        ] {
             assert!(inside(bad).is_err(), "{bad:?}");
         }
     }

@@ -13,14 +13,14 @@ mod garbage;
 mod layout;
 mod meta;
 mod real;
-mod slots;
 mod sled_meta;
+mod slots;
 mod store;
 mod vfs;
 
 pub use error::{OpenError, StoreError};
 pub use garbage::Collected;
-pub use meta::{Batch, Meta, MetaError};
+pub use meta::{Batch, Meta, MetaError, Pair};
 pub use real::RealVfs;
 pub use sled_meta::SledMeta;
 pub use store::{FORMAT, RESERVE_BYTES, Store, Usage};

@@ -6,6 +6,9 @@ use crate::vfs::SyncPoint;
 /// into files of its own, which it does not sync, when they pass 128 KiB.
 pub(crate) const MAX_VALUE_BYTES: usize = 4 << 10;
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Changes that take effect together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -15,7 +18,10 @@ pub struct Batch {
 
 impl Batch {
     pub(crate) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        debug_assert!(value.len() <= MAX_VALUE_BYTES, "longer values go into blobs");
+        debug_assert!(
+            value.len() <= MAX_VALUE_BYTES,
+            "longer values go into blobs"
+        );
         self.changes.push((key, Some(value)));
     }
 
@@ -41,7 +47,7 @@ pub trait Meta: Send + Sync {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, MetaError>;
     /// All pairs whose key begins so, in order of the key.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MetaError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, MetaError>;
     /// Applies a batch; visible at once, durable only after [`Meta::flush`].
     fn apply(&self, batch: &Batch) -> Result<(), MetaError>;
     /// Makes everything applied so far durable. After a failure the batches since

@@ -17,7 +17,9 @@ pub struct RealVfs;
 
 impl Vfs for RealVfs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(Box::new(RealFile(
+            OpenOptions::new().read(true).write(true).open(path)?,
+        )))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
@@ -55,8 +57,13 @@ impl Vfs for RealVfs {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             // a name that is not UTF-8 is none of ours
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            entries.push(DirEntry { name, is_folder: entry.file_type()?.is_dir() });
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            entries.push(DirEntry {
+                name,
+                is_folder: entry.file_type()?.is_dir(),
+            });
         }
         entries.sort();
         Ok(entries)
@@ -69,7 +76,9 @@ impl Vfs for RealVfs {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+                let holder = fs::read_to_string(path)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
                 return Err(LockError::Held(holder));
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),

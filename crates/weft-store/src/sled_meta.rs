@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    meta::{Batch, Meta, MetaError},
+    meta::{Batch, Meta, MetaError, Pair},
     vfs::SyncPoint,
 };
 
@@ -40,7 +40,10 @@ impl SledMeta {
     /// Opens or makes it.
     pub fn open(folder: &Path) -> Result<Self, MetaError> {
         let open = open(folder)?;
-        Ok(Self { folder: folder.to_owned(), open: Mutex::new(Some(open)) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            open: Mutex::new(Some(open)),
+        })
     }
 
     fn with<T>(&self, action: impl FnOnce(&Open) -> Result<T, MetaError>) -> Result<T, MetaError> {
@@ -61,14 +64,23 @@ impl SledMeta {
 
 impl Meta for SledMeta {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, MetaError> {
-        self.with(|open| Ok(open.database.get(key).map_err(explain)?.map(|value| value.to_vec())))
+        self.with(|open| {
+            Ok(open
+                .database
+                .get(key)
+                .map_err(explain)?
+                .map(|value| value.to_vec()))
+        })
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MetaError> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, MetaError> {
         self.with(|open| {
             let pairs = open.database.scan_prefix(prefix);
             pairs
-                .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(explain))
+                .map(|pair| {
+                    pair.map(|(key, value)| (key.to_vec(), value.to_vec()))
+                        .map_err(explain)
+                })
                 .collect()
         })
     }
@@ -111,12 +123,18 @@ fn open(folder: &Path) -> Result<Open, MetaError> {
             Err(error) => return Err(explain(error)),
         }
     };
-    let log = OpenOptions::new().read(true).write(true).open(folder.join("db"));
+    let log = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(folder.join("db"));
     let log = log.map_err(|error| explain_io(&error))?;
     // sled never syncs the file with its parameters
     let parameters = File::open(folder.join("conf")).and_then(|file| file.sync_all());
     parameters.map_err(|error| explain_io(&error))?;
-    Ok(Open { database, log: std::sync::Arc::new(log) })
+    Ok(Open {
+        database,
+        log: std::sync::Arc::new(log),
+    })
 }
 
 fn is_locked(error: &sled::Error) -> bool {

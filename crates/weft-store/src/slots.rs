@@ -1,6 +1,10 @@
 //! Slots: what answers prompts, what it can go back to, what is being tried.
 
-use std::{collections::BTreeSet, io, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use weft_core::{SlotPlan, Slots};
 use weft_record::{Hash, Name, RecordId};
@@ -27,9 +31,13 @@ impl Store {
         let mut slots = all.get(&plan.channel).cloned().unwrap_or_default();
         for (path, file) in &plan.files {
             inside(path)?;
-            let complete = lock_of(&self.files).get(file).is_some_and(|held| held.is_complete());
+            let complete = lock_of(&self.files)
+                .get(file)
+                .is_some_and(|held| held.is_complete());
             if !complete {
-                return Err(StoreError::Refused(format!("{path} cannot be staged: file {file} is not complete")));
+                return Err(StoreError::Refused(format!(
+                    "{path} cannot be staged: file {file} is not complete"
+                )));
             }
         }
         let in_use = present(&slots).any(|other| slot_name(other) == slot_name(&plan));
@@ -56,7 +64,11 @@ impl Store {
         let mut folders = BTreeSet::from([slot.clone()]);
         for (path, file) in &plan.files {
             let target = slot.join(inside(path)?);
-            let mut between = target.ancestors().skip(1).take_while(|folder| *folder != slot).collect::<Vec<_>>();
+            let mut between = target
+                .ancestors()
+                .skip(1)
+                .take_while(|folder| *folder != slot)
+                .collect::<Vec<_>>();
             between.reverse();
             for folder in between {
                 if folders.insert(folder.to_owned()) {
@@ -84,8 +96,13 @@ impl Store {
             return Err(StoreError::io("link", target, error));
         }
         tracing::debug!(%error, path = %target.display(), "copied, since it cannot be linked");
-        let source = self.vfs.open(original).map_err(|error| StoreError::io("open", original, error))?;
-        let length = source.length().map_err(|error| StoreError::io("read", original, error))?;
+        let source = self
+            .vfs
+            .open(original)
+            .map_err(|error| StoreError::io("open", original, error))?;
+        let length = source
+            .length()
+            .map_err(|error| StoreError::io("read", original, error))?;
         self.ensure_space(target, length)?;
         self.write_aside(target, SyncPoint::SlotCopy, |copy| copy_all(&*source, copy))
     }
@@ -125,18 +142,29 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut all = lock_of(&self.slots);
         let mut slots = all.get(channel).cloned().unwrap_or_default();
-        let retired =
-            change(&mut slots).map_err(|reason| StoreError::Refused(format!("channel {channel}: {reason}")))?;
+        let retired = change(&mut slots)
+            .map_err(|reason| StoreError::Refused(format!("channel {channel}: {reason}")))?;
         self.put_slots(channel, &slots, retired)?;
         all.insert(channel.clone(), slots);
         Ok(())
     }
 
-    fn put_slots(&self, channel: &Name, slots: &Slots, retired: Option<SlotPlan>) -> Result<(), StoreError> {
+    fn put_slots(
+        &self,
+        channel: &Name,
+        slots: &Slots,
+        retired: Option<SlotPlan>,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.insert(entries::slots_key(channel), self.place_value(versioned::encode(slots))?);
+        batch.insert(
+            entries::slots_key(channel),
+            self.place_value(versioned::encode(slots))?,
+        );
         if let Some(plan) = retired {
-            batch.insert(entries::retired_key(&plan), self.place_value(versioned::encode(&plan))?);
+            batch.insert(
+                entries::retired_key(&plan),
+                self.place_value(versioned::encode(&plan))?,
+            );
         }
         self.commit(&batch, SyncPoint::SlotFlush)
     }
@@ -144,12 +172,16 @@ impl Store {
 
 /// All plans that a channel refers to.
 pub(crate) fn present(slots: &Slots) -> impl Iterator<Item = &SlotPlan> {
-    [&slots.active, &slots.previous, &slots.staged].into_iter().flatten()
+    [&slots.active, &slots.previous, &slots.staged]
+        .into_iter()
+        .flatten()
 }
 
 /// All files of some plans.
 pub(crate) fn files_of<'a>(plans: impl Iterator<Item = &'a SlotPlan>) -> BTreeSet<Hash> {
-    plans.flat_map(|plan| plan.files.iter().map(|(_, file)| *file)).collect()
+    plans
+        .flat_map(|plan| plan.files.iter().map(|(_, file)| *file))
+        .collect()
 }
 
 fn remember_failed(slots: &mut Slots, head: RecordId) {
@@ -194,5 +226,9 @@ pub(crate) fn remove_tree(vfs: &dyn Vfs, folder: &Path) -> Result<(), StoreError
             }
         }
     }
-    folders.iter().rev().try_for_each(|folder| vfs.remove_folder(folder)).map_err(failed)
+    folders
+        .iter()
+        .rev()
+        .try_for_each(|folder| vfs.remove_folder(folder))
+        .map_err(failed)
 }

@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use crate::{
     error::{OpenError, StoreError},
     files::{Files, Held},
     layout::Layout,
-    meta::{Batch, MAX_VALUE_BYTES, Meta, MetaError},
+    meta::{Batch, MAX_VALUE_BYTES, Meta, MetaError, Pair},
     real::RealVfs,
     sled_meta::SledMeta,
     vfs::{Lock, LockError, SyncPoint, Vfs, read_exact_at},
@@ -72,10 +75,15 @@ pub struct Usage {
 impl Store {
     /// Opens the store in a folder, or makes one there.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        if let Some(above) = folder
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty())
+        {
             fs::create_dir_all(above).map_err(|error| StoreError::io("make", above, error))?;
         }
-        Self::open_with(folder, Arc::new(RealVfs), |path| Ok(Box::new(SledMeta::open(path)?)))
+        Self::open_with(folder, Arc::new(RealVfs), |path| {
+            Ok(Box::new(SledMeta::open(path)?))
+        })
     }
 
     /// The same on another file system and metadata store; `open_meta` gets the
@@ -90,13 +98,28 @@ impl Store {
         sync_parent(&*vfs, &layout.root)?;
         let lock = lock(&*vfs, &layout)?;
         let found = read_format(&*vfs, &layout)?;
-        if let Some(found) = found && found > FORMAT {
-            return Err(OpenError::Newer { path: layout.root, found, known: FORMAT });
+        if let Some(found) = found
+            && found > FORMAT
+        {
+            return Err(OpenError::Newer {
+                path: layout.root,
+                found,
+                known: FORMAT,
+            });
         }
-        for path in [&layout.meta, &layout.files, &layout.blobs, &layout.slots, &layout.temporary] {
+        for path in [
+            &layout.meta,
+            &layout.files,
+            &layout.blobs,
+            &layout.slots,
+            &layout.temporary,
+        ] {
             make_folder(&*vfs, path)?;
         }
-        let broken = |source| StoreError::Meta { path: layout.meta.clone(), source };
+        let broken = |source| StoreError::Meta {
+            path: layout.meta.clone(),
+            source,
+        };
         let meta = open_meta(&layout.meta).map_err(broken)?;
         sync_folder(&*vfs, &layout.meta, SyncPoint::MetaFolder)?;
         if found.is_none() {
@@ -124,7 +147,8 @@ impl Store {
     fn load(&self) -> Result<(), StoreError> {
         for (key, value) in self.scan(&[prefix::SLOTS])? {
             let channel = String::from_utf8_lossy(&key[1..]).into_owned();
-            let damaged = || StoreError::Refused(format!("the slots of channel {channel:?} are damaged"));
+            let damaged =
+                || StoreError::Refused(format!("the slots of channel {channel:?} are damaged"));
             let name = channel.parse::<Name>().map_err(|_| damaged())?;
             let bytes = self.value(&value)?.ok_or_else(damaged)?;
             lock_of(&self.slots).insert(name, versioned::decode(&bytes).ok_or_else(damaged)?);
@@ -146,9 +170,10 @@ impl Store {
     pub fn restore(&self) -> Result<Restored, OpenError> {
         let mut records = Vec::new();
         for (key, value) in self.scan(&[prefix::RECORD])? {
-            match self.value(&value)? {
-                Some(bytes) => records.push(bytes),
-                None => tracing::error!(?key, "a record's blob is missing or damaged"),
+            if let Some(bytes) = self.value(&value)? {
+                records.push(bytes);
+            } else {
+                tracing::error!(?key, "a record's blob is missing or damaged");
             }
         }
         let slots = lock_of(&self.slots).clone().into_iter().collect();
@@ -160,21 +185,35 @@ impl Store {
         };
         let mut files = lock_of(&self.files).all().map(restored).collect::<Vec<_>>();
         files.sort_by_key(|file| file.file);
-        Ok(Restored { records, slots, files })
+        Ok(Restored {
+            records,
+            slots,
+            files,
+        })
     }
 
     /// Carries out one operation.
     pub fn execute(&self, disk: Disk<Bytes>) -> Outcome<Bytes> {
         let outcome = match disk {
             Disk::SaveRecords(records) => self.save_records(records).map(|()| Outcome::Saved),
-            Disk::ReadBlob(blob) => self.read_blob(&blob).map(|bytes| Outcome::Blob(bytes.map(Bytes::from))),
-            Disk::WriteBlob(blob, bytes) => self.write_blob(&blob, &bytes).map(|()| Outcome::Written),
-            Disk::OpenFile { file, length, map } => self.open_file(file, length, map).map(Outcome::Opened),
-            Disk::WriteChunk { chunk, payload } => self.write_chunk(chunk, &payload).map(|()| Outcome::Written),
+            Disk::ReadBlob(blob) => self
+                .read_blob(&blob)
+                .map(|bytes| Outcome::Blob(bytes.map(Bytes::from))),
+            Disk::WriteBlob(blob, bytes) => {
+                self.write_blob(&blob, &bytes).map(|()| Outcome::Written)
+            }
+            Disk::OpenFile { file, length, map } => {
+                self.open_file(file, length, map).map(Outcome::Opened)
+            }
+            Disk::WriteChunk { chunk, payload } => {
+                self.write_chunk(chunk, &payload).map(|()| Outcome::Written)
+            }
             Disk::SyncFile(file) => self.sync_file(&file, false).map(|()| Outcome::Synced),
             Disk::HashFile(file) => self.hash_file(&file).map(Outcome::Digest),
             Disk::CompleteFile(file) => self.sync_file(&file, true).map(|()| Outcome::Synced),
-            Disk::ReadChunk(chunk) => self.read_chunk(chunk).map(|bytes| Outcome::Chunk(bytes.map(Bytes::from))),
+            Disk::ReadChunk(chunk) => self
+                .read_chunk(chunk)
+                .map(|bytes| Outcome::Chunk(bytes.map(Bytes::from))),
             Disk::Stage(plan) => self.stage(plan).map(|()| Outcome::Staged),
             Disk::Activate(channel) => self.activate(&channel).map(|()| Outcome::Switched),
             Disk::GoBack(channel) => self.go_back(&channel).map(|()| Outcome::Switched),
@@ -193,24 +232,35 @@ impl Store {
 
     /// A setting of the node.
     pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.meta.get(&entries::setting_key(name)).map_err(|error| self.meta_error(error))?;
+        let found = self
+            .meta
+            .get(&entries::setting_key(name))
+            .map_err(|error| self.meta_error(error))?;
         found.map_or(Ok(None), |value| self.value(&value))
     }
 
     /// Keeps a setting, durable when this returns.
     pub fn set_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.insert(entries::setting_key(name), self.place_value(value.to_vec())?);
+        batch.insert(
+            entries::setting_key(name),
+            self.place_value(value.to_vec())?,
+        );
         self.commit(&batch, SyncPoint::SettingFlush)
     }
 
     /// How full it is.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let free_bytes = self.vfs.free_bytes(&self.layout.root);
-        let free_bytes = free_bytes.map_err(|error| StoreError::io("measure", &self.layout.root, error))?;
+        let free_bytes =
+            free_bytes.map_err(|error| StoreError::io("measure", &self.layout.root, error))?;
         let files = lock_of(&self.files);
         let held_bytes = files.all().map(|(_, held)| held.held_bytes()).sum();
-        Ok(Usage { files: files.all().count() as u64, held_bytes, free_bytes })
+        Ok(Usage {
+            files: files.all().count() as u64,
+            held_bytes,
+            free_bytes,
+        })
     }
 
     fn save_records(&self, encoded: Vec<Vec<u8>>) -> Result<(), StoreError> {
@@ -284,7 +334,10 @@ impl Store {
 
     /// The folder of a sharded path, made and its name durable.
     pub(crate) fn make_shard(&self, above: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-        let shard = path.parent().expect("a sharded path has a folder").to_owned();
+        let shard = path
+            .parent()
+            .expect("a sharded path has a folder")
+            .to_owned();
         let mut shards = lock_of(&self.shards);
         if !shards.contains(&shard) {
             make_folder(&*self.vfs, &shard)?;
@@ -300,8 +353,13 @@ impl Store {
         if free >= bytes.saturating_add(RESERVE_BYTES) {
             return Ok(());
         }
-        let reason = format!("{bytes} bytes to write, {free} free, {RESERVE_BYTES} of them kept back");
-        Err(StoreError::Full { action: "write", path: path.to_owned(), reason })
+        let reason =
+            format!("{bytes} bytes to write, {free} free, {RESERVE_BYTES} of them kept back");
+        Err(StoreError::Full {
+            action: "write",
+            path: path.to_owned(),
+            reason,
+        })
     }
 
     /// Metadata as it goes in: long values lie in a blob, durable before this returns.
@@ -318,28 +376,39 @@ impl Store {
     pub(crate) fn value(&self, stored: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match Value::decode(stored) {
             Some(Value::Here(bytes)) => Ok(Some(bytes)),
-            Some(Value::Blob(hash)) => Ok(self.read_blob(&hash)?.filter(|bytes| Hash::of(bytes) == hash)),
+            Some(Value::Blob(hash)) => Ok(self
+                .read_blob(&hash)?
+                .filter(|bytes| Hash::of(bytes) == hash)),
             None => Ok(None),
         }
     }
 
-    pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        self.meta.scan(prefix).map_err(|error| self.meta_error(error))
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        self.meta
+            .scan(prefix)
+            .map_err(|error| self.meta_error(error))
     }
 
     /// Applies and flushes.
     pub(crate) fn commit(&self, batch: &Batch, point: SyncPoint) -> Result<(), StoreError> {
         self.apply(batch)?;
-        self.meta.flush(point).map_err(|error| self.meta_error(error))
+        self.meta
+            .flush(point)
+            .map_err(|error| self.meta_error(error))
     }
 
     /// Applies what may be lost without harm.
     pub(crate) fn apply(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.meta.apply(batch).map_err(|error| self.meta_error(error))
+        self.meta
+            .apply(batch)
+            .map_err(|error| self.meta_error(error))
     }
 
     fn meta_error(&self, source: MetaError) -> StoreError {
-        StoreError::Meta { path: self.layout.meta.clone(), source }
+        StoreError::Meta {
+            path: self.layout.meta.clone(),
+            source,
+        }
     }
 }
 
@@ -350,13 +419,16 @@ pub(crate) fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub(crate) fn make_folder(vfs: &dyn Vfs, path: &Path) -> Result<(), StoreError> {
     match vfs.make_folder(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::io("make", path, error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::io("make", path, error))
+        }
         _ => Ok(()),
     }
 }
 
 pub(crate) fn sync_folder(vfs: &dyn Vfs, path: &Path, point: SyncPoint) -> Result<(), StoreError> {
-    vfs.sync_folder(path, point).map_err(|error| StoreError::io("sync", path, error))
+    vfs.sync_folder(path, point)
+        .map_err(|error| StoreError::io("sync", path, error))
 }
 
 fn sync_parent(vfs: &dyn Vfs, root: &Path) -> Result<(), StoreError> {
@@ -376,30 +448,49 @@ fn sync_parent(vfs: &dyn Vfs, root: &Path) -> Result<(), StoreError> {
 
 fn lock(vfs: &dyn Vfs, layout: &Layout) -> Result<Lock, OpenError> {
     vfs.lock(&layout.lock).map_err(|error| match error {
-        LockError::Held(pid) => OpenError::Locked { path: layout.root.clone(), pid },
+        LockError::Held(pid) => OpenError::Locked {
+            path: layout.root.clone(),
+            pid,
+        },
         LockError::Io(error) => StoreError::io("lock", &layout.lock, error).into(),
     })
 }
 
 /// `None` in a folder that holds nothing else yet.
 fn read_format(vfs: &dyn Vfs, layout: &Layout) -> Result<Option<u32>, OpenError> {
-    let not_a_store = |reason: String| OpenError::NotAStore { path: layout.root.clone(), reason };
+    let not_a_store = |reason: String| OpenError::NotAStore {
+        path: layout.root.clone(),
+        reason,
+    };
     let file = match vfs.open(&layout.format) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let entries = vfs.list(&layout.root).map_err(|error| StoreError::io("list", &layout.root, error))?;
-            let stranger = entries.iter().find(|entry| !Layout::NAMES.contains(&entry.name.as_str()));
+            let entries = vfs
+                .list(&layout.root)
+                .map_err(|error| StoreError::io("list", &layout.root, error))?;
+            let stranger = entries
+                .iter()
+                .find(|entry| !Layout::NAMES.contains(&entry.name.as_str()));
             return stranger.map_or(Ok(None), |entry| {
-                Err(not_a_store(format!("it has no file `format` and holds {:?}", entry.name)))
+                Err(not_a_store(format!(
+                    "it has no file `format` and holds {:?}",
+                    entry.name
+                )))
             });
         }
         Err(error) => return Err(StoreError::io("open", &layout.format, error).into()),
     };
     let mut bytes = [0; MAX_FORMAT_BYTES];
-    let count = file.read_at(&mut bytes, 0).map_err(|error| StoreError::io("read", &layout.format, error))?;
+    let count = file
+        .read_at(&mut bytes, 0)
+        .map_err(|error| StoreError::io("read", &layout.format, error))?;
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-    let number = text.strip_prefix(FORMAT_WORD).and_then(|rest| rest.trim().parse().ok());
-    number.map(Some).ok_or_else(|| not_a_store(format!("its file `format` says {text:?}")))
+    let number = text
+        .strip_prefix(FORMAT_WORD)
+        .and_then(|rest| rest.trim().parse().ok());
+    number
+        .map(Some)
+        .ok_or_else(|| not_a_store(format!("its file `format` says {text:?}")))
 }
 
 fn write_format(vfs: &dyn Vfs, layout: &Layout) -> Result<(), StoreError> {
@@ -416,10 +507,14 @@ fn write_format(vfs: &dyn Vfs, layout: &Layout) -> Result<(), StoreError> {
 }
 
 fn empty_folder(vfs: &dyn Vfs, path: &Path) -> Result<(), StoreError> {
-    for entry in vfs.list(path).map_err(|error| StoreError::io("list", path, error))? {
+    for entry in vfs
+        .list(path)
+        .map_err(|error| StoreError::io("list", path, error))?
+    {
         let path = path.join(entry.name);
         if !entry.is_folder {
-            vfs.remove_file(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+            vfs.remove_file(&path)
+                .map_err(|error| StoreError::io("remove", &path, error))?;
         }
     }
     Ok(())

@@ -1,10 +1,6 @@
 //! A disk that really is full: a small tmpfs in a namespace of its own.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 use weft_core::{Disk, FailureKind, Outcome};
 use weft_store::Store;
@@ -25,23 +21,29 @@ fn is_full(outcome: &Outcome<bytes::Bytes>) -> bool {
     }
 }
 
-/// Not a test: what the other one runs inside the namespace.
-#[test]
-fn on_the_small_disk() {
-    let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) else { return };
+/// What the test runs inside the namespace.
+fn on_the_small_disk(folder: &Path) {
     let ballast = folder.join("ballast");
     let open = || Store::open(&folder.join("store")).unwrap();
     let model = Model::new(&(0..60).collect::<Vec<_>>(), CHUNK_BYTES);
     let store = open();
     let record = |number: u32| vec![[number.to_le_bytes().as_slice(), &[7; 3000]].concat()];
-    assert!(matches!(store.execute(Disk::SaveRecords(record(0))), Outcome::Saved));
+    assert!(matches!(
+        store.execute(Disk::SaveRecords(record(0))),
+        Outcome::Saved
+    ));
 
     // chunks stop while there is still room for metadata
     model.open(&store);
-    let full = (0..model.map.len()).find(|&index| is_full(&model.write(&store, index))).expect("it never filled");
+    let full = (0..model.map.len())
+        .find(|&index| is_full(&model.write(&store, index)))
+        .expect("it never filled");
     assert!(full > 4, "only {full} chunks");
     synced(store.execute(Disk::SyncFile(model.file)));
-    assert!(matches!(store.execute(Disk::SaveRecords(record(1))), Outcome::Saved));
+    assert!(matches!(
+        store.execute(Disk::SaveRecords(record(1))),
+        Outcome::Saved
+    ));
 
     // somebody else takes the rest
     let mut rest = fs::File::create(&ballast).unwrap();
@@ -59,8 +61,13 @@ fn on_the_small_disk() {
     // there is space again, and the same process goes on
     fs::remove_file(&ballast).unwrap();
     drop(rest);
-    assert!(matches!(store.execute(Disk::SaveRecords(record(saved))), Outcome::Saved));
-    let Outcome::Chunk(Some(first)) = store.execute(Disk::ReadChunk(model.chunk_ref(0))) else { panic!("lost") };
+    assert!(matches!(
+        store.execute(Disk::SaveRecords(record(saved))),
+        Outcome::Saved
+    ));
+    let Outcome::Chunk(Some(first)) = store.execute(Disk::ReadChunk(model.chunk_ref(0))) else {
+        panic!("lost")
+    };
     assert_eq!(first, model.chunk(0));
     drop(store);
 
@@ -70,7 +77,9 @@ fn on_the_small_disk() {
         assert!(records.contains(&record(number)[0]), "record {number}");
     }
     let found = model.open(&store);
-    let good = found.iter().filter(|chunk| chunk.digest == model.map.chunks[chunk.index as usize].hash);
+    let good = found
+        .iter()
+        .filter(|chunk| chunk.digest == model.map.chunks[chunk.index as usize].hash);
     assert_eq!(good.count(), full);
 
     // with fewer chunks to hold the file would fit: a small one does
@@ -85,10 +94,20 @@ fn on_the_small_disk() {
 
 #[test]
 fn a_full_disk_loses_nothing_and_passes() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        return on_the_small_disk(Path::new(&folder));
+    }
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path();
-    let mount = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs '{}'", disk.display());
-    let inside = |script: &str| Command::new("unshare").args(["-Urnm", "sh", "-c", script]).output();
+    let mount = format!(
+        "mount -t tmpfs -o size={DISK_BYTES} tmpfs '{}'",
+        disk.display()
+    );
+    let inside = |script: &str| {
+        Command::new("unshare")
+            .args(["-Urnm", "sh", "-c", script])
+            .output()
+    };
     let refused = match inside(&mount) {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -100,13 +119,20 @@ fn a_full_disk_loses_nothing_and_passes() {
     }
     let test = env::current_exe().unwrap();
     let script = format!(
-        "{mount} && {FOLDER}='{}' exec '{}' full_disk::on_the_small_disk --exact --nocapture",
+        "{mount} && {FOLDER}='{}' exec '{}' full_disk::a_full_disk_loses_nothing_and_passes --exact --nocapture",
         disk.display(),
         test.display()
     );
     let output = inside(&script).unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(text.contains("full after"), "{text}");
-    assert!(Path::new(disk).read_dir().unwrap().next().is_none(), "the disk was this machine's own");
+    assert!(
+        Path::new(disk).read_dir().unwrap().next().is_none(),
+        "the disk was this machine's own"
+    );
 }

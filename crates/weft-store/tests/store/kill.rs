@@ -26,7 +26,13 @@ const CHUNKS: u64 = 12;
 
 /// Release `number`: half of its chunks are also in the one before.
 fn model(number: u64) -> Model {
-    let seeds = (0..CHUNKS).map(|place| if place % 2 == 0 { place } else { number * 100 + place });
+    let seeds = (0..CHUNKS).map(|place| {
+        if place % 2 == 0 {
+            place
+        } else {
+            number * 100 + place
+        }
+    });
     Model::new(&seeds.collect::<Vec<_>>(), CHUNK_BYTES)
 }
 
@@ -36,11 +42,9 @@ fn say(line: &str) {
     output.flush().unwrap();
 }
 
-/// Not a test: what the other one starts and kills.
-#[test]
-fn child() {
-    let Some(folder) = env::var_os(FOLDER) else { return };
-    let store = Store::open(Path::new(&folder)).unwrap();
+/// What the test starts and kills.
+fn child(folder: &Path) {
+    let store = Store::open(folder).unwrap();
     say("open");
     let slots = store.restore().unwrap().slots;
     let active = slots.first().and_then(|(_, slots)| slots.active.as_ref());
@@ -48,8 +52,11 @@ fn child() {
     for number in first..200 {
         let model = model(number);
         let found = model.open(&store).into_iter();
-        let good = found.filter(|chunk| chunk.digest == model.map.chunks[chunk.index as usize].hash);
-        let good = good.map(|chunk| chunk.index as usize).collect::<BTreeSet<_>>();
+        let good =
+            found.filter(|chunk| chunk.digest == model.map.chunks[chunk.index as usize].hash);
+        let good = good
+            .map(|chunk| chunk.index as usize)
+            .collect::<BTreeSet<_>>();
         for index in 0..model.map.len() {
             if !good.contains(&index) {
                 written(model.write(&store, index));
@@ -69,13 +76,17 @@ fn child() {
 
 #[test]
 fn killed_again_and_again_it_loses_nothing_it_acknowledged() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        return child(Path::new(&folder));
+    }
     let folder = tempfile::tempdir().unwrap();
     let folder: PathBuf = folder.path().join("store");
     let mut random = Random(20_261_123);
     let (mut active, mut synced, mut acknowledged) = (0, (0, 0), 0);
     for _ in 0..KILLS {
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["kill::child", "--exact", "--nocapture"])
+            .args(["kill::killed_again_and_again_it_loses_nothing_it_acknowledged"])
+            .args(["--exact", "--nocapture"])
             .env(FOLDER, &folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -85,36 +96,56 @@ fn killed_again_and_again_it_loses_nothing_it_acknowledged() {
         let reader = thread::spawn(move || {
             // libtest writes the test's name before the first line
             let lines = lines.map_while(Result::ok);
-            lines.filter_map(|line| Some(line.split_once("ack ")?.1.to_owned())).collect::<Vec<_>>()
+            lines
+                .filter_map(|line| Some(line.split_once("ack ")?.1.to_owned()))
+                .collect::<Vec<_>>()
         });
         thread::sleep(Duration::from_millis(20 + random.next() % 150));
         child.kill().unwrap();
-        child.wait().unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), None, "it ended by itself: {status}");
         for line in reader.join().unwrap() {
             acknowledged += 1;
             let words = line.split(' ').collect::<Vec<_>>();
             match words[..] {
                 ["active", number] => active = number.parse().unwrap(),
-                ["synced", number, index] => synced = (number.parse().unwrap(), index.parse().unwrap()),
-                ["open"] => {}
-                // the pipe was cut in the middle of a line
+                ["synced", number, index] => {
+                    synced = (number.parse().unwrap(), index.parse().unwrap())
+                }
+                // opened, or a line that was cut with the pipe
                 _ => {}
             }
         }
         // what was switched and not yet acknowledged counts from here on
         active = check(&folder, active, synced);
     }
-    assert!(acknowledged > KILLS && active > 2, "{acknowledged} acknowledged, release {active} active");
+    assert!(
+        acknowledged > KILLS && active > 2,
+        "{acknowledged} acknowledged, release {active} active"
+    );
     println!("{KILLS} kills, {acknowledged} acknowledgements, release {active} active");
 }
 
 fn check(folder: &Path, active: u64, synced: (u64, u32)) -> u64 {
     let store = Store::open(folder).unwrap();
     let restored = store.restore().unwrap();
-    let slots = restored.slots.first().map(|(_, slots)| slots.clone()).unwrap_or_default();
-    let now = slots.active.as_ref().map_or(0, |plan| u64::from(plan.head.0[0]));
-    assert!(now == active || now == active + 1, "release {now} is active, {active} was acknowledged");
-    for plan in [&slots.active, &slots.previous, &slots.staged].into_iter().flatten() {
+    let slots = restored
+        .slots
+        .first()
+        .map(|(_, slots)| slots.clone())
+        .unwrap_or_default();
+    let now = slots
+        .active
+        .as_ref()
+        .map_or(0, |plan| u64::from(plan.head.0[0]));
+    assert!(
+        now == active || now == active + 1,
+        "release {now} is active, {active} was acknowledged"
+    );
+    for plan in [&slots.active, &slots.previous, &slots.staged]
+        .into_iter()
+        .flatten()
+    {
         let bytes = fs::read(store.slot_dir(plan).join("model.gguf")).unwrap();
         assert_eq!(Hash::of(&bytes), plan.files[0].1);
     }

@@ -13,14 +13,17 @@ use super::{
 };
 
 fn on_twin() -> (Store, Shared) {
-    let twin = Twin::new(twin::Disk::default());
+    let twin = Twin::shared(twin::Disk::default());
     (reopen(&twin), twin)
 }
 
 fn reopen(twin: &Shared) -> Store {
     let meta = twin.clone();
     let vfs = Arc::new(TwinVfs(twin.clone()));
-    Store::open_with(Path::new("/store"), vfs, move |folder| Ok(Box::new(TwinMeta::open(&meta, folder)))).unwrap()
+    Store::open_with(Path::new("/store"), vfs, move |folder| {
+        Ok(Box::new(TwinMeta::open(&meta, folder)))
+    })
+    .unwrap()
 }
 
 fn complete(store: &Store, model: &Model) {
@@ -33,7 +36,10 @@ fn complete(store: &Store, model: &Model) {
 
 fn slots(store: &Store) -> Slots {
     let all = store.restore().unwrap().slots;
-    all.into_iter().find(|(name, _)| *name == channel()).map(|(_, slots)| slots).unwrap_or_default()
+    all.into_iter()
+        .find(|(name, _)| *name == channel())
+        .map(|(_, slots)| slots)
+        .unwrap_or_default()
 }
 
 fn refused(outcome: Outcome<Bytes>, part: &str) {
@@ -58,10 +64,16 @@ fn the_real_store_keeps_everything_over_a_restart() {
     switched(store.execute(Disk::Activate(channel())));
     let records = vec![b"one".to_vec(), vec![2; 60_000], b"three".to_vec()];
     for _ in 0..2 {
-        assert!(matches!(store.execute(Disk::SaveRecords(records.clone())), Outcome::Saved));
+        assert!(matches!(
+            store.execute(Disk::SaveRecords(records.clone())),
+            Outcome::Saved
+        ));
     }
     let usage = store.usage().unwrap();
-    assert_eq!((usage.files, usage.held_bytes), (1, model.bytes.len() as u64));
+    assert_eq!(
+        (usage.files, usage.held_bytes),
+        (1, model.bytes.len() as u64)
+    );
     drop(store);
 
     let store = Store::open(&folder).unwrap();
@@ -71,7 +83,10 @@ fn the_real_store_keeps_everything_over_a_restart() {
     assert!(restored.files[0].complete);
     assert_eq!(restored.files[0].map, model.map);
     assert_eq!(slots(&store).active, Some(plan.clone()));
-    assert_eq!(fs::read(store.slot_dir(&plan).join("sub/model.gguf")).unwrap(), model.bytes);
+    assert_eq!(
+        fs::read(store.slot_dir(&plan).join("sub/model.gguf")).unwrap(),
+        model.bytes
+    );
     let chunk = store.execute(Disk::ReadChunk(model.chunk_ref(2)));
     assert!(matches!(chunk, Outcome::Chunk(Some(bytes)) if bytes == model.chunk(2)));
 }
@@ -94,7 +109,17 @@ fn formats_and_folders_that_are_not_ours() {
     drop(Store::open(folder.path()).unwrap());
     fs::write(folder.path().join("format"), "weft-store 2\n").unwrap();
     let error = Store::open(folder.path()).map(drop).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            OpenError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("format 2"), "{error}");
     fs::write(folder.path().join("format"), "hello").unwrap();
     let error = Store::open(folder.path()).map(drop).unwrap_err();
@@ -122,18 +147,31 @@ fn the_store_says_what_it_found_and_never_that_it_is_right() {
             _ => None,
         });
         let (inode, path) = (write.unwrap(), "/".into());
-        twin.disk.apply(&twin::Step::Write { inode, path, offset: 70, bytes: vec![0xaa, 0x55] });
+        twin.disk.apply(&twin::Step::Write {
+            inode,
+            path,
+            offset: 70,
+            bytes: vec![0xaa, 0x55],
+        });
     });
     let store = reopen(&twin);
     let found = model.open(&store);
-    assert_eq!(found.iter().map(|chunk| chunk.index).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(
+        found.iter().map(|chunk| chunk.index).collect::<Vec<_>>(),
+        [0, 1]
+    );
     assert_eq!(found[0].digest, model.map.chunks[0].hash);
     assert_ne!(found[1].digest, model.map.chunks[1].hash);
-    assert!(matches!(store.execute(Disk::ReadChunk(model.chunk_ref(1))), Outcome::Chunk(None)));
+    assert!(matches!(
+        store.execute(Disk::ReadChunk(model.chunk_ref(1))),
+        Outcome::Chunk(None)
+    ));
     written(model.write(&store, 1));
     written(model.write(&store, 2));
     synced(store.execute(Disk::CompleteFile(model.file)));
-    assert!(matches!(store.execute(Disk::HashFile(model.file)), Outcome::Digest(hash) if hash == model.file));
+    assert!(
+        matches!(store.execute(Disk::HashFile(model.file)), Outcome::Digest(hash) if hash == model.file)
+    );
 }
 
 #[test]
@@ -143,8 +181,18 @@ fn chunks_come_from_other_files_and_from_this_one() {
     // chunk lengths depend on the place, so only equal places share chunks
     let other = Model::new(&[1, 9, 3, 1], 63);
     let found = other.open(&store);
-    let places = found.iter().map(|chunk| (chunk.index, chunk.source)).collect::<Vec<_>>();
-    assert_eq!(places, [(0, ChunkSource::Reused), (2, ChunkSource::Reused), (3, ChunkSource::Reused)]);
+    let places = found
+        .iter()
+        .map(|chunk| (chunk.index, chunk.source))
+        .collect::<Vec<_>>();
+    assert_eq!(
+        places,
+        [
+            (0, ChunkSource::Reused),
+            (2, ChunkSource::Reused),
+            (3, ChunkSource::Reused)
+        ]
+    );
 }
 
 #[test]
@@ -152,26 +200,72 @@ fn what_does_not_fit_is_refused() {
     let (store, _twin) = on_twin();
     let model = Model::new(&[1, 2], 64);
     let chunk = model.chunk_ref(0);
-    refused(store.execute(Disk::WriteChunk { chunk, payload: model.chunk(0) }), "not open");
+    refused(
+        store.execute(Disk::WriteChunk {
+            chunk,
+            payload: model.chunk(0),
+        }),
+        "not open",
+    );
     refused(store.execute(Disk::SyncFile(model.file)), "not open");
     refused(store.execute(Disk::HashFile(model.file)), "not open");
     let map = model.map.clone();
-    refused(store.execute(Disk::OpenFile { file: model.file, length: 1, map }), "chunk map");
+    refused(
+        store.execute(Disk::OpenFile {
+            file: model.file,
+            length: 1,
+            map,
+        }),
+        "chunk map",
+    );
     model.open(&store);
-    refused(store.execute(Disk::WriteChunk { chunk, payload: Bytes::from_static(b"short") }), "5 bytes");
-    let chunk = ChunkRef { file: model.file, index: 2 };
-    refused(store.execute(Disk::WriteChunk { chunk, payload: model.chunk(0) }), "chunk 2");
-    assert!(matches!(store.execute(Disk::ReadChunk(chunk)), Outcome::Chunk(None)));
-    assert!(matches!(store.execute(Disk::ReadBlob(Hash([1; 32]))), Outcome::Blob(None)));
+    refused(
+        store.execute(Disk::WriteChunk {
+            chunk,
+            payload: Bytes::from_static(b"short"),
+        }),
+        "5 bytes",
+    );
+    let chunk = ChunkRef {
+        file: model.file,
+        index: 2,
+    };
+    refused(
+        store.execute(Disk::WriteChunk {
+            chunk,
+            payload: model.chunk(0),
+        }),
+        "chunk 2",
+    );
+    assert!(matches!(
+        store.execute(Disk::ReadChunk(chunk)),
+        Outcome::Chunk(None)
+    ));
+    assert!(matches!(
+        store.execute(Disk::ReadBlob(Hash([1; 32]))),
+        Outcome::Blob(None)
+    ));
     written(model.write(&store, 0));
-    refused(store.execute(Disk::CompleteFile(model.file)), "lacks chunks");
-    refused(store.execute(Disk::Stage(plan(1, &[("a", &model)]))), "not complete");
+    refused(
+        store.execute(Disk::CompleteFile(model.file)),
+        "lacks chunks",
+    );
+    refused(
+        store.execute(Disk::Stage(plan(1, &[("a", &model)]))),
+        "not complete",
+    );
     written(model.write(&store, 1));
     synced(store.execute(Disk::CompleteFile(model.file)));
     for path in ["../a", "/a", "", "a/../../b"] {
-        refused(store.execute(Disk::Stage(plan(1, &[(path, &model)]))), "no path inside");
+        refused(
+            store.execute(Disk::Stage(plan(1, &[(path, &model)]))),
+            "no path inside",
+        );
     }
-    refused(store.execute(Disk::Activate(channel())), "nothing is staged");
+    refused(
+        store.execute(Disk::Activate(channel())),
+        "nothing is staged",
+    );
     refused(store.execute(Disk::GoBack(channel())), "nothing is active");
 }
 
@@ -180,7 +274,9 @@ fn slots_move_and_failed_heads_stay_known() {
     let (store, twin) = on_twin();
     let model = Model::new(&[1], 64);
     complete(&store, &model);
-    let plans: Vec<SlotPlan> = (1..=4).map(|number| plan(number, &[("m", &model)])).collect();
+    let plans: Vec<SlotPlan> = (1..=4)
+        .map(|number| plan(number, &[("m", &model)]))
+        .collect();
     for plan in &plans[..3] {
         staged(store.execute(Disk::Stage(plan.clone())));
         switched(store.execute(Disk::Activate(channel())));
@@ -189,23 +285,38 @@ fn slots_move_and_failed_heads_stay_known() {
     switched(store.execute(Disk::GoBack(channel())));
     staged(store.execute(Disk::Stage(plans[3].clone())));
     switched(store.execute(Disk::DropStaged(channel())));
-    let expected =
-        Slots { active: Some(plans[1].clone()), failed: vec![plans[2].head, plans[3].head], ..Slots::default() };
+    let expected = Slots {
+        active: Some(plans[1].clone()),
+        failed: vec![plans[2].head, plans[3].head],
+        ..Slots::default()
+    };
     assert_eq!(slots(&store), expected);
     drop(store);
     let store = reopen(&twin);
     assert_eq!(slots(&store), expected);
     let collected = store.gc().unwrap();
-    assert_eq!((collected.slots, collected.files), (3, 0), "the file is still in use");
+    assert_eq!(
+        (collected.slots, collected.files),
+        (3, 0),
+        "the file is still in use"
+    );
     assert_eq!(store.gc().unwrap().slots, 0);
     for _ in 0..2 {
         staged(store.execute(Disk::Stage(plans[2].clone())));
         switched(store.execute(Disk::Activate(channel())));
     }
-    assert_eq!(slots(&store).active, slots(&store).previous, "the same release under a new head");
+    assert_eq!(
+        slots(&store).active,
+        slots(&store).previous,
+        "the same release under a new head"
+    );
     let incomplete = Model::new(&[7, 8], 64);
     incomplete.open(&store);
-    assert_eq!(store.gc().unwrap().slots, 0, "nothing is deleted while a fetch goes on");
+    assert_eq!(
+        store.gc().unwrap().slots,
+        0,
+        "nothing is deleted while a fetch goes on"
+    );
 }
 
 #[test]
@@ -215,12 +326,19 @@ fn a_failed_sync_is_written_again() {
     model.open(&store);
     written(model.write(&store, 0));
     twin.with(|twin| twin.fail_sync = Some(SyncPoint::FileData));
-    refused(store.execute(Disk::SyncFile(model.file)), "cannot sync /store/files/");
+    refused(
+        store.execute(Disk::SyncFile(model.file)),
+        "cannot sync /store/files/",
+    );
     synced(store.execute(Disk::SyncFile(model.file)));
     drop(store);
     twin.with(|twin| twin.disk = twin.disk.crash(twin::Loss::All));
     let found = model.open(&reopen(&twin));
-    assert!(found.iter().any(|chunk| chunk.index == 0 && chunk.digest == model.map.chunks[0].hash));
+    assert!(
+        found
+            .iter()
+            .any(|chunk| chunk.index == 0 && chunk.digest == model.map.chunks[0].hash)
+    );
 }
 
 #[test]
@@ -253,11 +371,22 @@ fn a_file_cut_in_another_way_keeps_its_bytes() {
     let (store, twin) = on_twin();
     let model = Model::new(&[1, 2, 3], 64);
     complete(&store, &model);
-    let halves = model.bytes.chunks(100).map(|bytes| ChunkEntry { length: bytes.len() as u32, hash: Hash::of(bytes) });
-    let other = Model { map: Arc::new(ChunkMap { chunks: halves.collect() }), ..model.clone() };
+    let halves = model.bytes.chunks(100).map(|bytes| ChunkEntry {
+        length: bytes.len() as u32,
+        hash: Hash::of(bytes),
+    });
+    let other = Model {
+        map: Arc::new(ChunkMap {
+            chunks: halves.collect(),
+        }),
+        ..model.clone()
+    };
     assert_eq!(other.open(&store).len(), 2);
     synced(store.execute(Disk::CompleteFile(other.file)));
     drop(store);
     let restored = reopen(&twin).restore().unwrap();
-    assert_eq!((restored.files[0].map.len(), restored.files[0].complete), (2, true));
+    assert_eq!(
+        (restored.files[0].map.len(), restored.files[0].complete),
+        (2, true)
+    );
 }

@@ -17,14 +17,16 @@ const SEEDS: u64 = 6;
 
 fn open(twin: &Shared) -> Result<Store, weft_store::OpenError> {
     let meta = twin.clone();
-    Store::open_with(Path::new(FOLDER), Arc::new(TwinVfs(twin.clone())), move |folder| {
-        Ok(Box::new(TwinMeta::open(&meta, folder)))
-    })
+    Store::open_with(
+        Path::new(FOLDER),
+        Arc::new(TwinVfs(twin.clone())),
+        move |folder| Ok(Box::new(TwinMeta::open(&meta, folder))),
+    )
 }
 
 /// The scenario's log.
 pub fn record(links: bool, ignored: Option<SyncPoint>) -> Vec<Step> {
-    let twin = Twin::new(Disk::default());
+    let twin = Twin::shared(Disk::default());
     twin.with(|twin| (twin.links, twin.ignored) = (links, ignored));
     scenario::run(&|| open(&twin).unwrap(), &|promise| twin.promise(promise));
     twin.with(|twin| std::mem::take(&mut twin.log))
@@ -61,11 +63,16 @@ impl Held {
 
     /// Opens the store on a disk and holds it against the promises.
     fn check(&self, disk: Disk) -> Result<Disk, String> {
-        let twin = Twin::new(disk);
+        let twin = Twin::shared(disk);
         let store = open(&twin).map_err(|error| format!("it does not open: {error}"))?;
-        let restored = store.restore().map_err(|error| format!("it does not restore: {error}"))?;
+        let restored = store
+            .restore()
+            .map_err(|error| format!("it does not restore: {error}"))?;
 
-        let slots = restored.slots.into_iter().find(|(name, _)| *name == scenario::channel());
+        let slots = restored
+            .slots
+            .into_iter()
+            .find(|(name, _)| *name == scenario::channel());
         let slots = slots.map(|(_, slots)| slots).unwrap_or_default();
         if self.activated && slots.active.is_none() {
             return Err("no slot is active".to_owned());
@@ -74,7 +81,10 @@ impl Held {
         if self.active.is_some() && self.active != active {
             return Err(format!("{active:?} is active, not {:?}", self.active));
         }
-        for plan in [&slots.active, &slots.previous, &slots.staged].into_iter().flatten() {
+        for plan in [&slots.active, &slots.previous, &slots.staged]
+            .into_iter()
+            .flatten()
+        {
             for (path, file) in &plan.files {
                 let path = store.slot_dir(plan).join(path);
                 let digest = twin.with(|twin| twin.disk.read(&path).map(Hash::of));
@@ -86,7 +96,10 @@ impl Held {
         // what metadata claims, before anything is hashed again
         for known in &restored.files {
             for (index, chunk) in known.map.chunks.iter().enumerate() {
-                let place = ChunkRef { file: known.file, index: index as u32 };
+                let place = ChunkRef {
+                    file: known.file,
+                    index: index as u32,
+                };
                 match store.execute(Operation::ReadChunk(place)) {
                     Outcome::Chunk(Some(bytes)) if Hash::of(&bytes) == chunk.hash => {}
                     Outcome::Chunk(None) if !known.complete => {}
@@ -95,12 +108,19 @@ impl Held {
             }
         }
         for file in &self.complete {
-            if !restored.files.iter().any(|known| known.file == *file && known.complete) {
+            if !restored
+                .files
+                .iter()
+                .any(|known| known.file == *file && known.complete)
+            {
                 return Err(format!("{file} is not complete any more"));
             }
         }
         for &(file, index) in &self.chunks {
-            if !matches!(store.execute(Operation::ReadChunk(ChunkRef { file, index })), Outcome::Chunk(Some(_))) {
+            if !matches!(
+                store.execute(Operation::ReadChunk(ChunkRef { file, index })),
+                Outcome::Chunk(Some(_))
+            ) {
                 return Err(format!("chunk {index} of {file} is not known any more"));
             }
         }
@@ -108,7 +128,10 @@ impl Held {
             let found = model.open(&store);
             for (file, index) in self.chunks.iter().filter(|(file, _)| *file == model.file) {
                 let digest = model.map.chunks[*index as usize].hash;
-                if !found.iter().any(|chunk| chunk.index == *index && chunk.digest == digest) {
+                if !found
+                    .iter()
+                    .any(|chunk| chunk.index == *index && chunk.digest == digest)
+                {
                     return Err(format!("chunk {index} of {file} is lost"));
                 }
             }
@@ -129,7 +152,9 @@ impl Held {
                 return Err(format!("setting {name} is lost"));
             }
         }
-        store.set_setting("alive", b"yes").map_err(|error| format!("it does not go on: {error}"))?;
+        store
+            .set_setting("alive", b"yes")
+            .map_err(|error| format!("it does not go on: {error}"))?;
         drop(store);
         Ok(twin.with(|twin| twin.disk.clone()))
     }
@@ -144,11 +169,18 @@ fn replay(log: &[Step]) -> Result<usize, String> {
         }
         disk.apply(step);
         let seeded = (0..SEEDS).map(|seed| Loss::Some(number as u64 * SEEDS + seed));
-        for loss in [Loss::Nothing, Loss::All, Loss::Bytes, Loss::Names].into_iter().chain(seeded) {
-            let place = |error| format!("after step {number} ({step:.60?}), losing {loss:?}: {error}");
+        for loss in [Loss::Nothing, Loss::All, Loss::Bytes, Loss::Names]
+            .into_iter()
+            .chain(seeded)
+        {
+            let place = |error| {
+                let step: String = format!("{step:?}").chars().take(100).collect();
+                format!("after step {number} ({step}), losing {loss:?}: {error}")
+            };
             let recovered = held.check(disk.crash(loss)).map_err(place)?;
             // and the power goes again at once
-            held.check(recovered.crash(Loss::All)).map_err(|error| place(format!("again: {error}")))?;
+            held.check(recovered.crash(Loss::All))
+                .map_err(|error| place(format!("again: {error}")))?;
             states += 2;
         }
     }
@@ -159,8 +191,15 @@ fn replay(log: &[Step]) -> Result<usize, String> {
 fn every_prefix_leaves_a_store_that_keeps_its_promises() {
     for links in [true, false] {
         let log = record(links, None);
-        let promises = log.iter().filter(|step| matches!(step, Step::Promise(_))).count();
-        assert!(log.len() > 120 && promises > 15, "{} steps, {promises} promises", log.len());
+        let promises = log
+            .iter()
+            .filter(|step| matches!(step, Step::Promise(_)))
+            .count();
+        assert!(
+            log.len() > 120 && promises > 15,
+            "{} steps, {promises} promises",
+            log.len()
+        );
         let states = replay(&log).unwrap_or_else(|error| panic!("links {links}: {error}"));
         println!("links {links}: {} steps, {states} states", log.len());
     }

@@ -41,10 +41,17 @@ impl Model {
             let length = chunk_bytes + place % 3;
             let mut random = super::twin::Random(seed);
             let chunk = (0..length).map(|_| random.next() as u8).collect::<Vec<_>>();
-            chunks.push(ChunkEntry { length: length as u32, hash: Hash::of(&chunk) });
+            chunks.push(ChunkEntry {
+                length: length as u32,
+                hash: Hash::of(&chunk),
+            });
             bytes.extend(chunk);
         }
-        Self { file: Hash::of(&bytes), bytes, map: Arc::new(ChunkMap { chunks }) }
+        Self {
+            file: Hash::of(&bytes),
+            bytes,
+            map: Arc::new(ChunkMap { chunks }),
+        }
     }
 
     pub fn chunk(&self, index: usize) -> Bytes {
@@ -53,11 +60,18 @@ impl Model {
     }
 
     pub fn chunk_ref(&self, index: usize) -> ChunkRef {
-        ChunkRef { file: self.file, index: index as u32 }
+        ChunkRef {
+            file: self.file,
+            index: index as u32,
+        }
     }
 
     pub fn open(&self, store: &Store) -> Vec<FoundChunk> {
-        let disk = Disk::OpenFile { file: self.file, length: self.bytes.len() as u64, map: self.map.clone() };
+        let disk = Disk::OpenFile {
+            file: self.file,
+            length: self.bytes.len() as u64,
+            map: self.map.clone(),
+        };
         match store.execute(disk) {
             Outcome::Opened(found) => found,
             other => panic!("opening a file: {other:?}"),
@@ -65,7 +79,10 @@ impl Model {
     }
 
     pub fn write(&self, store: &Store, index: usize) -> Outcome<Bytes> {
-        store.execute(Disk::WriteChunk { chunk: self.chunk_ref(index), payload: self.chunk(index) })
+        store.execute(Disk::WriteChunk {
+            chunk: self.chunk_ref(index),
+            payload: self.chunk(index),
+        })
     }
 }
 
@@ -79,13 +96,20 @@ pub fn plan(number: u8, files: &[(&str, &Model)]) -> SlotPlan {
         head: RecordId([number; 32]),
         release: RecordId([100 + number; 32]),
         variant: 0,
-        files: files.iter().map(|(path, model)| ((*path).to_owned(), model.file)).collect(),
+        files: files
+            .iter()
+            .map(|(path, model)| ((*path).to_owned(), model.file))
+            .collect(),
     }
 }
 
 /// Models of the scenario: the second shares its chunk 1 with the first.
 pub fn models() -> [Model; 3] {
-    [Model::new(&[1, 2, 3], 64), Model::new(&[4, 2, 5], 64), Model::new(&[9], 40)]
+    [
+        Model::new(&[1, 2, 3], 64),
+        Model::new(&[4, 2, 5], 64),
+        Model::new(&[9], 40),
+    ]
 }
 
 pub fn written(outcome: Outcome<Bytes>) {
@@ -113,7 +137,10 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
         }
     };
     let save = |store: &Store, records: &[Vec<u8>]| {
-        assert!(matches!(store.execute(Disk::SaveRecords(records.to_vec())), Outcome::Saved));
+        assert!(matches!(
+            store.execute(Disk::SaveRecords(records.to_vec())),
+            Outcome::Saved
+        ));
         for record in records {
             promise(Promise::Record(record.clone()));
         }
@@ -139,7 +166,12 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     let store = open();
     // a real disk keeps holes by the page, so bytes of zeros may be found as well
     let found = first.open(&store).into_iter();
-    assert_eq!(found.filter(|chunk| chunk.digest == first.map.chunks[chunk.index as usize].hash).count(), 2);
+    assert_eq!(
+        found
+            .filter(|chunk| chunk.digest == first.map.chunks[chunk.index as usize].hash)
+            .count(),
+        2
+    );
     let found = tokenizer.open(&store);
     assert_eq!((found.len(), found[0].source), (1, ChunkSource::Resumed));
     synced(store.execute(Disk::SyncFile(tokenizer.file)));
@@ -152,7 +184,10 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
         promise(Promise::Complete(model.file));
     }
     chunks(&first, &[2]);
-    let plan_one = plan(1, &[("model.gguf", &first), ("text/tokenizer.json", &tokenizer)]);
+    let plan_one = plan(
+        1,
+        &[("model.gguf", &first), ("text/tokenizer.json", &tokenizer)],
+    );
     staged(store.execute(Disk::Stage(plan_one.clone())));
     promise(Promise::Switching);
     switched(store.execute(Disk::Activate(channel())));
@@ -161,7 +196,10 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     // the second, with a chunk of the first and a kill between staging and activation
     save(&store, &[b"head two".to_vec()]);
     let found = second.open(&store);
-    assert_eq!((found.len(), found[0].index, found[0].source), (1, 1, ChunkSource::Reused));
+    assert_eq!(
+        (found.len(), found[0].index, found[0].source),
+        (1, 1, ChunkSource::Reused)
+    );
     written(second.write(&store, 0));
     synced(store.execute(Disk::SyncFile(second.file)));
     chunks(&second, &[0, 1]);
@@ -169,7 +207,10 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     synced(store.execute(Disk::CompleteFile(second.file)));
     promise(Promise::Complete(second.file));
     chunks(&second, &[2]);
-    let plan_two = plan(2, &[("model.gguf", &second), ("text/tokenizer.json", &tokenizer)]);
+    let plan_two = plan(
+        2,
+        &[("model.gguf", &second), ("text/tokenizer.json", &tokenizer)],
+    );
     staged(store.execute(Disk::Stage(plan_two.clone())));
     drop(store);
     let store = open();

@@ -18,51 +18,80 @@ const FOLDER: &str = "WEFT_TEST_STRACED_STORE";
 const CALLS: &str = "trace=fsync,fdatasync,sync_file_range,rename,renameat,renameat2,link,linkat,unlink,\
     unlinkat,rmdir,mkdir,mkdirat,pwrite64,ftruncate";
 
-/// Not a test: what the other one traces.
-#[test]
-fn traced_child() {
-    let Some(folder) = env::var_os(FOLDER) else { return };
-    scenario::run(&|| Store::open(Path::new(&folder)).unwrap(), &|_| {});
-}
-
 #[test]
 fn the_real_disk_sees_the_same_order_as_the_twin() {
-    if Command::new("strace").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("SKIPPED strace::the_real_disk_sees_the_same_order_as_the_twin: strace is not installed");
+    // what is traced is this test, started again
+    if let Some(folder) = env::var_os(FOLDER) {
+        return scenario::run(&|| Store::open(Path::new(&folder)).unwrap(), &|_| {});
+    }
+    if Command::new("strace")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        println!(
+            "SKIPPED strace::the_real_disk_sees_the_same_order_as_the_twin: strace is not installed"
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (above, trace) = (folder.path().canonicalize().unwrap(), folder.path().join("trace"));
-    let store = above.join("store");
+    let (above, trace) = (
+        folder.path().canonicalize().unwrap(),
+        folder.path().join("trace"),
+    );
+    // under `above` the paths are those of the twin, and both logs are compared as they are
+    let store = above.join(power::FOLDER.trim_start_matches('/'));
     let output = Command::new("strace")
         .args(["-f", "-y", "-s", "0", "-o"])
         .arg(&trace)
         .args(["-e", CALLS])
         .arg(env::current_exe().unwrap())
-        .args(["strace::traced_child", "--exact"])
+        .args([
+            "strace::the_real_disk_sees_the_same_order_as_the_twin",
+            "--exact",
+        ])
         .env(FOLDER, &store)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() && text.contains("ptrace") {
-        println!("SKIPPED strace::the_real_disk_sees_the_same_order_as_the_twin: {}", text.trim());
+        println!(
+            "SKIPPED strace::the_real_disk_sees_the_same_order_as_the_twin: {}",
+            text.trim()
+        );
         return;
     }
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 
     let real = calls(&fs::read_to_string(&trace).unwrap(), &above);
-    let expected = record(true, None).iter().filter_map(expected).collect::<Vec<_>>();
+    let expected = record(true, None)
+        .iter()
+        .filter_map(expected)
+        .collect::<Vec<_>>();
     // sled syncs its log now and then by itself: of several in a row one counts
     let mut real = real.into_iter().peekable();
     for (number, call) in expected.iter().enumerate() {
         if call == FLUSH {
-            assert_eq!(real.next().as_deref(), Some(FLUSH), "call {number} of the twin");
+            assert_eq!(
+                real.next().as_deref(),
+                Some(FLUSH),
+                "call {number} of the twin"
+            );
             continue;
         }
         while real.peek().is_some_and(|next| next == FLUSH) {
             real.next();
         }
-        assert_eq!(real.next().as_ref(), Some(call), "call {number} of the twin");
+        assert_eq!(
+            real.next().as_ref(),
+            Some(call),
+            "call {number} of the twin"
+        );
     }
     while real.peek().is_some_and(|next| next == FLUSH) {
         real.next();
@@ -88,17 +117,24 @@ fn calls(trace: &str, above: &Path) -> Vec<String> {
             unfinished.insert(process, start.to_owned());
             continue;
         } else if line.starts_with("<... ") {
-            let Some(start) = unfinished.remove(process) else { continue };
+            let Some(start) = unfinished.remove(process) else {
+                continue;
+            };
             start + line.split_once("resumed>").unwrap().1
         } else {
             line.to_owned()
         };
-        let Some((name, rest)) = line.split_once('(') else { continue };
+        let Some((name, rest)) = line.split_once('(') else {
+            continue;
+        };
         let failed = line.contains(" = -1 ");
         if failed || !rest.contains(above) {
             continue;
         }
-        let paths = rest.split(above).skip(1).map(|rest| rest.split(['"', '>']).next().unwrap());
+        let paths = rest
+            .split(above)
+            .skip(1)
+            .map(|rest| rest.split(['"', '>']).next().unwrap());
         let paths = paths.collect::<Vec<_>>();
         if paths[0].starts_with(meta) {
             if name == "fdatasync" && paths[0] == "/store/meta/db" {
@@ -120,8 +156,17 @@ fn calls(trace: &str, above: &Path) -> Vec<String> {
             "fdatasync" => "sync-file",
             other => panic!("{other} of {paths:?}"),
         };
-        let root = |path: &&str| if path.is_empty() { "/".to_owned() } else { (*path).to_owned() };
-        calls.push(format!("{name} {}", paths.iter().map(root).collect::<Vec<_>>().join(" ")));
+        let root = |path: &&str| {
+            if path.is_empty() {
+                "/".to_owned()
+            } else {
+                (*path).to_owned()
+            }
+        };
+        calls.push(format!(
+            "{name} {}",
+            paths.iter().map(root).collect::<Vec<_>>().join(" ")
+        ));
     }
     calls
 }
@@ -142,9 +187,4 @@ fn expected(step: &Step) -> Option<String> {
         Step::Flush { .. } => FLUSH.to_owned(),
     };
     Some(text)
-}
-
-#[test]
-fn the_scenarios_folder_is_the_traced_one() {
-    assert_eq!(power::FOLDER, "/store", "the paths of both logs are compared as they are");
 }

@@ -19,17 +19,51 @@ use weft_store::{Batch, DirEntry, Lock, LockError, Meta, MetaError, SyncPoint, V
 /// One change or sync, with whatever is needed to do it again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    Create { path: PathBuf, inode: usize },
-    Folder { path: PathBuf, inode: usize },
-    Write { inode: usize, path: PathBuf, offset: u64, bytes: Vec<u8> },
-    Length { inode: usize, path: PathBuf, length: u64 },
-    Rename { from: PathBuf, to: PathBuf },
-    Link { original: PathBuf, link: PathBuf },
-    Remove { path: PathBuf },
-    SyncFile { inode: usize, path: PathBuf, point: SyncPoint },
-    SyncFolder { path: PathBuf, point: SyncPoint },
-    Apply { batch: Batch },
-    Flush { point: SyncPoint },
+    Create {
+        path: PathBuf,
+        inode: usize,
+    },
+    Folder {
+        path: PathBuf,
+        inode: usize,
+    },
+    Write {
+        inode: usize,
+        path: PathBuf,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    Length {
+        inode: usize,
+        path: PathBuf,
+        length: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Link {
+        original: PathBuf,
+        link: PathBuf,
+    },
+    Remove {
+        path: PathBuf,
+    },
+    SyncFile {
+        inode: usize,
+        path: PathBuf,
+        point: SyncPoint,
+    },
+    SyncFolder {
+        path: PathBuf,
+        point: SyncPoint,
+    },
+    Apply {
+        batch: Batch,
+    },
+    Flush {
+        point: SyncPoint,
+    },
     /// The scenario was promised something.
     Promise(super::scenario::Promise),
 }
@@ -63,7 +97,12 @@ enum NameChange {
     Set(String, usize),
     Remove(String),
     /// A move inside the file system: out of one folder, into this one, at once.
-    MoveIn { name: String, inode: usize, from: usize, old_name: String },
+    MoveIn {
+        name: String,
+        inode: usize,
+        from: usize,
+        old_name: String,
+    },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -107,15 +146,23 @@ impl Disk {
     fn find(&self, path: &Path) -> io::Result<usize> {
         let mut inode = 0;
         for part in path.iter().skip(1) {
-            let Node::Folder(folder) = &self.nodes[inode] else { return Err(missing()) };
-            inode = *folder.live.get(part.to_str().unwrap()).ok_or_else(missing)?;
+            let Node::Folder(folder) = &self.nodes[inode] else {
+                return Err(missing());
+            };
+            inode = *folder
+                .live
+                .get(part.to_str().unwrap())
+                .ok_or_else(missing)?;
         }
         Ok(inode)
     }
 
     fn split(&self, path: &Path) -> io::Result<(usize, String)> {
         let folder = self.find(path.parent().unwrap())?;
-        Ok((folder, path.file_name().unwrap().to_str().unwrap().to_owned()))
+        Ok((
+            folder,
+            path.file_name().unwrap().to_str().unwrap().to_owned(),
+        ))
     }
 
     fn folder(&mut self, inode: usize) -> &mut FolderNode {
@@ -163,7 +210,12 @@ impl Disk {
                 let (to, name) = self.split(to).unwrap();
                 self.folder(from).live.remove(&old_name);
                 self.folder(to).live.insert(name.clone(), inode);
-                self.folder(to).pending.push(NameChange::MoveIn { name, inode, from, old_name });
+                self.folder(to).pending.push(NameChange::MoveIn {
+                    name,
+                    inode,
+                    from,
+                    old_name,
+                });
             }
             Step::Link { original, link } => {
                 let inode = self.find(original).unwrap();
@@ -203,7 +255,12 @@ impl Disk {
         match change {
             NameChange::Set(name, target) => drop(self.folder(inode).durable.insert(name, target)),
             NameChange::Remove(name) => drop(self.folder(inode).durable.remove(&name)),
-            NameChange::MoveIn { name, inode: target, from, old_name } => {
+            NameChange::MoveIn {
+                name,
+                inode: target,
+                from,
+                old_name,
+            } => {
                 self.folder(inode).durable.insert(name, target);
                 self.folder(from).durable.remove(&old_name);
             }
@@ -218,7 +275,7 @@ impl Disk {
             _ => 1,
         });
         let mut keep = |kept: bool| match loss {
-            Loss::Some(_) => random.next() % 2 == 0,
+            Loss::Some(_) => random.next().is_multiple_of(2),
             Loss::Nothing => true,
             Loss::All => false,
             Loss::Bytes | Loss::Names => kept,
@@ -238,13 +295,23 @@ impl Disk {
                     for step in file.pending {
                         if keep(bytes) {
                             change(&mut content, &mut written, &step);
-                        } else if let Step::Write { inode, path, offset, bytes } = &step
+                        } else if let Step::Write {
+                            inode,
+                            path,
+                            offset,
+                            bytes,
+                        } = &step
                             && matches!(loss, Loss::Some(_))
                         {
                             // torn: the first half came through
                             let half = bytes[..bytes.len() / 2].to_vec();
                             let (inode, path, offset) = (*inode, path.clone(), *offset);
-                            let torn = Step::Write { inode, path, offset, bytes: half };
+                            let torn = Step::Write {
+                                inode,
+                                path,
+                                offset,
+                                bytes: half,
+                            };
                             change(&mut content, &mut written, &torn);
                         }
                     }
@@ -344,7 +411,7 @@ pub struct Twin {
 }
 
 impl Twin {
-    pub fn new(disk: Disk) -> Shared {
+    pub fn shared(disk: Disk) -> Shared {
         Shared(Arc::new(Mutex::new(Self {
             disk,
             log: Vec::new(),
@@ -386,7 +453,11 @@ pub struct TwinVfs(pub Shared);
 impl Vfs for TwinVfs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         let inode = self.0.with(|twin| twin.disk.find(path))?;
-        Ok(Box::new(TwinFile { twin: self.0.clone(), inode, path: path.to_owned() }))
+        Ok(Box::new(TwinFile {
+            twin: self.0.clone(),
+            inode,
+            path: path.to_owned(),
+        }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
@@ -394,7 +465,10 @@ impl Vfs for TwinVfs {
             twin.disk.split(path)?;
             if twin.disk.find(path).is_err() {
                 let inode = twin.disk.nodes.len();
-                twin.run(Step::Create { path: path.to_owned(), inode });
+                twin.run(Step::Create {
+                    path: path.to_owned(),
+                    inode,
+                });
             }
             io::Result::Ok(())
         })?;
@@ -408,7 +482,10 @@ impl Vfs for TwinVfs {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             let inode = twin.disk.nodes.len();
-            twin.run(Step::Folder { path: path.to_owned(), inode });
+            twin.run(Step::Folder {
+                path: path.to_owned(),
+                inode,
+            });
             Ok(())
         })
     }
@@ -417,7 +494,10 @@ impl Vfs for TwinVfs {
         self.0.with(|twin| {
             twin.disk.find(from)?;
             twin.disk.split(to)?;
-            twin.run(Step::Rename { from: from.to_owned(), to: to.to_owned() });
+            twin.run(Step::Rename {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
             Ok(())
         })
     }
@@ -432,7 +512,10 @@ impl Vfs for TwinVfs {
             if !twin.links {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
-            twin.run(Step::Link { original: original.to_owned(), link: link.to_owned() });
+            twin.run(Step::Link {
+                original: original.to_owned(),
+                link: link.to_owned(),
+            });
             Ok(())
         })
     }
@@ -440,7 +523,9 @@ impl Vfs for TwinVfs {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.0.with(|twin| {
             twin.disk.find(path)?;
-            twin.run(Step::Remove { path: path.to_owned() });
+            twin.run(Step::Remove {
+                path: path.to_owned(),
+            });
             Ok(())
         })
     }
@@ -452,7 +537,13 @@ impl Vfs for TwinVfs {
     fn sync_folder(&self, path: &Path, point: SyncPoint) -> io::Result<()> {
         self.0.with(|twin| {
             twin.disk.find(path)?;
-            twin.sync(point, Step::SyncFolder { path: path.to_owned(), point });
+            twin.sync(
+                point,
+                Step::SyncFolder {
+                    path: path.to_owned(),
+                    point,
+                },
+            );
             Ok(())
         })
     }
@@ -501,25 +592,41 @@ impl VfsFile for TwinFile {
             if let Some(code) = twin.fail_writes {
                 return Err(io::Error::from_raw_os_error(code));
             }
-            twin.run(Step::Write { inode: self.inode, path: self.path.clone(), offset, bytes: bytes.to_vec() });
+            twin.run(Step::Write {
+                inode: self.inode,
+                path: self.path.clone(),
+                offset,
+                bytes: bytes.to_vec(),
+            });
             Ok(())
         })
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.twin.with(|twin| twin.run(Step::Length { inode: self.inode, path: self.path.clone(), length }));
+        self.twin.with(|twin| {
+            twin.run(Step::Length {;
+                inode: self.inode,
+                path: self.path.clone(),
+                length,
+            })
+        });
         Ok(())
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.twin.with(|twin| twin.disk.file(self.inode).live.len() as u64))
+        Ok(self
+            .twin
+            .with(|twin| twin.disk.file(self.inode).live.len() as u64))
     }
 
     fn next_data(&self, offset: u64) -> io::Result<u64> {
         self.twin.with(|twin| {
             let file = twin.disk.file(self.inode);
             let ranges = file.written.iter().filter(|range| range.1 > offset);
-            Ok(ranges.map(|range| range.0.max(offset)).min().unwrap_or(file.live.len() as u64))
+            Ok(ranges
+                .map(|range| range.0.max(offset))
+                .min()
+                .unwrap_or(file.live.len() as u64))
         })
     }
 
@@ -531,7 +638,14 @@ impl VfsFile for TwinFile {
                 twin.disk.file(self.inode).pending.clear();
                 return Err(io::Error::from_raw_os_error(5));
             }
-            twin.sync(point, Step::SyncFile { inode: self.inode, path: self.path.clone(), point });
+            twin.sync(
+                point,
+                Step::SyncFile {
+                    inode: self.inode,
+                    path: self.path.clone(),
+                    point,
+                },
+            );
             Ok(())
         })
     }
@@ -562,13 +676,23 @@ impl Meta for TwinMeta {
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MetaError> {
         Ok(self.0.with(|twin| {
-            let pairs = twin.disk.meta.iter().filter(|(key, _)| key.starts_with(prefix));
-            pairs.map(|(key, value)| (key.clone(), value.clone())).collect()
+            let pairs = twin
+                .disk
+                .meta
+                .iter()
+                .filter(|(key, _)| key.starts_with(prefix));
+            pairs
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
         }))
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), MetaError> {
-        self.0.with(|twin| twin.run(Step::Apply { batch: batch.clone() }));
+        self.0.with(|twin| {
+            twin.run(Step::Apply {;
+                batch: batch.clone(),
+            })
+        });
         Ok(())
     }
 
