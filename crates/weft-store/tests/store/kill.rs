@@ -110,7 +110,7 @@ fn killed_again_and_again_it_loses_nothing_it_acknowledged() {
             match words[..] {
                 ["active", number] => active = number.parse().unwrap(),
                 ["synced", number, index] => {
-                    synced = (number.parse().unwrap(), index.parse().unwrap())
+                    synced = (number.parse().unwrap(), index.parse().unwrap());
                 }
                 // opened, or a line that was cut with the pipe
                 _ => {}

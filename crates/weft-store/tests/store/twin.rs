@@ -604,11 +604,11 @@ impl VfsFile for TwinFile {
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         self.twin.with(|twin| {
-            twin.run(Step::Length {;
+            twin.run(Step::Length {
                 inode: self.inode,
                 path: self.path.clone(),
                 length,
-            })
+            });
         });
         Ok(())
     }
@@ -689,9 +689,9 @@ impl Meta for TwinMeta {
 
     fn apply(&self, batch: &Batch) -> Result<(), MetaError> {
         self.0.with(|twin| {
-            twin.run(Step::Apply {;
+            twin.run(Step::Apply {
                 batch: batch.clone(),
-            })
+            });
         });
         Ok(())
     }
