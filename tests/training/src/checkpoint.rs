@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -59,9 +59,10 @@ pub fn save(folder: &Path, model: &Llama, tokenizer: &Tokenizer) -> Result<()> {
         &folder.join("tokenizer_config.json"),
         &tokenizer_config(tokenizer)?,
     )?;
-    tokenizer
-        .save(folder.join("tokenizer.json"), true)
-        .map_err(|error| anyhow!("cannot write tokenizer.json: {error}"))?;
+    write_json(
+        &folder.join("tokenizer.json"),
+        &vocabulary::to_json(tokenizer)?,
+    )?;
     // The weights last and by rename: a folder that has them is complete.
     let partial = folder.join("model.safetensors.partial");
     fs::write(&partial, weights)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_infer::arch::{Llama, LlamaConfig};
@@ -133,9 +133,11 @@ fn main() -> Result<()> {
             count,
             out,
         } => data(split.into(), seed, count, out),
-        Verb::Tokenizer { out } => vocabulary::train(TRAIN_SEED)?
-            .save(&out, true)
-            .map_err(|error| anyhow!("cannot write {}: {error}", out.display())),
+        Verb::Tokenizer { out } => {
+            let json = vocabulary::to_json(&vocabulary::train(TRAIN_SEED)?)?;
+            fs::write(&out, serde_json::to_string_pretty(&json)? + "\n")
+                .with_context(|| format!("cannot write {}", out.display()))
+        }
         Verb::Train { schedule } => train_first(&schedule, device.autodiff()),
         Verb::Finetune { from, schedule } => finetune(&from, &schedule, device.autodiff()),
         Verb::Eval { models, asked } => {

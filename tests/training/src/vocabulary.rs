@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use serde_json::Value;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -79,6 +80,23 @@ pub fn train(seed: u64) -> Result<Tokenizer> {
 /// Reads a tokenizer.json.
 pub fn load(path: &Path) -> Result<Tokenizer> {
     Tokenizer::from_file(path).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// The tokenizer.json, with each merge as one text (`"a b"`): older readers know
+/// no other form, and newer ones read both.
+pub fn to_json(tokenizer: &Tokenizer) -> Result<Value> {
+    let text = tokenizer.to_string(false).map_err(|error| anyhow!(error))?;
+    let mut json: Value = serde_json::from_str(&text)?;
+    if let Some(merges) = json["model"]["merges"].as_array_mut() {
+        for merge in merges {
+            if let [Value::String(left), Value::String(right)] =
+                merge.as_array().map(Vec::as_slice).unwrap_or_default()
+            {
+                *merge = Value::String(format!("{left} {right}"));
+            }
+        }
+    }
+    Ok(json)
 }
 
 /// The id of a special token, or an error if the file lacks it.
