@@ -70,7 +70,7 @@ pub const MAX_CONTENDERS: usize = 8;
 pub const MAX_HALF_SIGNED: usize = 64;
 /// Signature results remembered before the older half is forgotten.
 pub const MAX_MEMO_ENTRIES: usize = 32_768;
-/// Entries in what a peer says it holds.
+/// Entries in what a peer says it holds: the message stays below 256 KiB.
 pub const MAX_HAVE_HEADS: usize = MAX_CHANNELS * MAX_CONTENDERS;
 /// Releases that a peer may ask for at once.
 pub const MAX_HAVE_WANTS: usize = MAX_CHANNELS;

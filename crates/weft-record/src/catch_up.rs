@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, Hash, Name, RecordId, Release, Trust, Verified,
+    Envelope, Hash, Head, Name, RecordId, Release, Trust, Verified,
     bounds::{MAX_HAVE_HEADS, MAX_HAVE_WANTS},
     line::Line,
 };
@@ -29,7 +29,8 @@ pub struct Have {
     pub root_version: u64,
     /// The newest root.
     pub root: RecordId,
-    /// The newest head of each branch of each channel, and what its epoch begins with.
+    /// The newest head of each branch of each channel, and what its epoch begins with;
+    /// then samples of what lies before.
     pub heads: Vec<HaveHead>,
     /// Releases that a reset vouches for and that are not here.
     pub wants: Vec<RecordId>,
@@ -73,17 +74,16 @@ impl Trust {
         let (root_version, root) = self.newest_root();
         let mut heads = Vec::new();
         let mut wants = Vec::new();
-        for (channel, line) in &self.lines {
+        for line in self.lines.values() {
             let base = line.base_head().into_iter();
             let tips = line.tips().filter_map(|tip| line.find(tip));
-            heads.extend(base.chain(tips).map(|head| HaveHead {
-                channel: channel.clone(),
-                epoch: head.epoch,
-                seq: head.seq,
-                id: head.id(),
-            }));
+            heads.extend(base.chain(tips).map(have_head));
             let wanted = line.base_head().map(|base| base.release);
             wants.extend(wanted.filter(|release| !self.releases.contains_key(release)));
+        }
+        // only then, so that no channel is left out for another's samples
+        for line in self.lines.values() {
+            heads.extend(samples(line.own_heads()).map(have_head));
         }
         heads.truncate(MAX_HAVE_HEADS);
         wants.truncate(MAX_HAVE_WANTS);
@@ -120,7 +120,13 @@ impl Trust {
 
     fn add_line(&self, batch: &mut Batch, line: &Line, have: &Have) {
         let theirs = have.heads.iter().take(MAX_HAVE_HEADS);
-        let theirs = theirs.filter(|head| head.channel == line.channel).map(|head| &head.id);
+        let theirs = theirs.filter(|head| head.channel == line.channel);
+        let their_newest =
+            theirs.clone().filter(|head| head.epoch == line.epoch).map(|head| (head.seq, head.id));
+        if is_ahead(line, their_newest.max()) {
+            return;
+        }
+        let theirs = theirs.map(|head| &head.id);
         let known = line.known_by(theirs.clone());
         let mut releases: BTreeSet<RecordId> = BTreeSet::new();
         if let Some(base) = line.base_head() {
@@ -146,6 +152,31 @@ impl Trust {
         self.root().map_or((0, RecordId::ZERO), |root| (root.version, root.id()))
     }
 }
+
+/// Whether the other's newest head is not known here and lies beyond all that are. What
+/// it lacks, if anything, can be told only once this side has caught up; without this
+/// rule the whole line would be sent in vain.
+fn is_ahead(line: &Line, their_newest: Option<(u64, RecordId)>) -> bool {
+    let newest = line.own_heads().last().map(|head| (head.seq, head.id()));
+    their_newest.is_some_and(|theirs| Some(theirs) > newest && line.find(&theirs.1).is_none())
+}
+
+/// Heads before the newest: all of the last few, then at doubling distances, so that one
+/// on another branch finds the place where the branches part.
+fn samples(heads: &[Verified<Head>]) -> impl Iterator<Item = &Verified<Head>> {
+    let before = heads.iter().rev().enumerate().skip(1);
+    let near_or_doubling = |(distance, _): &(usize, &Verified<Head>)| {
+        *distance <= SAMPLES_NEAR || distance.is_power_of_two()
+    };
+    before.filter(near_or_doubling).map(|(_, head)| head)
+}
+
+fn have_head(head: &Verified<Head>) -> HaveHead {
+    HaveHead { channel: head.channel.clone(), epoch: head.epoch, seq: head.seq, id: head.id() }
+}
+
+/// Forks are noticed after a few heads.
+const SAMPLES_NEAR: usize = 16;
 
 /// Records to send, in order, up to a number of bytes; then nothing more, since
 /// what follows builds on what was left out.

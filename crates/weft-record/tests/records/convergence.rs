@@ -132,7 +132,7 @@ fn the_story_has_everything_in_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_order_and_any_duplication_end_in_the_same_state(
@@ -211,6 +211,39 @@ fn a_node_a_thousand_heads_behind_catches_up_within_its_bounds() {
 }
 
 #[test]
+fn branches_that_part_far_back_are_exchanged_without_the_rest() {
+    let mut ours = Mesh::new();
+    let release = ours.publish_release("1.0.0", 1);
+    for _ in 0..400 {
+        ours.publish_head("beta", release);
+    }
+    let mut theirs = ours.clone();
+    for number in 0..30 {
+        ours.publish_head("beta", release);
+        let zero = weft_record::Hash::ZERO;
+        let head = weft_record::next_head(&theirs.trust, &name("beta"), release, zero, number);
+        let envelope = theirs.seal_head(&head.unwrap());
+        theirs.admit_new(&envelope);
+    }
+    let (mut sent, mut memo) = (0, Memo::default());
+    for _ in 0..3 {
+        let batch = ours.trust.missing_for(&theirs.trust.have(), usize::MAX);
+        sent += batch.len();
+        for envelope in batch {
+            theirs.trust.admit(envelope, NOW_S, &mut memo).unwrap();
+        }
+        let batch = theirs.trust.missing_for(&ours.trust.have(), usize::MAX);
+        sent += batch.len();
+        for envelope in batch {
+            ours.trust.admit(envelope, NOW_S, &mut memo).unwrap();
+        }
+    }
+    assert_eq!(ours.trust.digest(), theirs.trust.digest());
+    assert_eq!(ours.trust.fork(&name("beta")).unwrap().seq, 400);
+    assert!((60..=60 + 64).contains(&sent), "{sent} heads were sent for 60");
+}
+
+#[test]
 fn who_has_a_newer_root_is_sent_nothing_that_may_be_void() {
     let full = settle(&STORY.records);
     let old = settle(&STORY.records[..STORY.records.len() - 4]);
@@ -225,10 +258,10 @@ fn what_others_say_they_have_is_not_trusted() {
     let full = settle(&STORY.records);
     let mut lie = full.have();
     for head in &mut lie.heads {
-        (head.seq, head.epoch) = (u64::MAX, u64::MAX);
+        (head.seq, head.epoch) = (0, u64::MAX);
         head.id.0[0] ^= 1;
     }
-    // unknown heads count for nothing
+    // heads that are not known here count for nothing
     let mut honest = Trust::new(STORY.mesh_id);
     let mut memo = STORY.memo.clone();
     honest.admit(full.root_chain()[0].envelope().clone(), NOW_S, &mut memo).unwrap();
@@ -237,6 +270,11 @@ fn what_others_say_they_have_is_not_trusted() {
         honest.admit(envelope, NOW_S, &mut memo).unwrap();
     }
     assert_eq!(honest.digest(), full.digest());
+    // who says that it is far ahead is sent nothing, and asked
+    for head in &mut lie.heads {
+        (head.seq, head.epoch) = (u64::MAX, full.epoch(&head.channel));
+    }
+    assert!(full.missing_for(&lie, usize::MAX).is_empty());
     let other_root = Have { root_version: 2, root: weft_record::RecordId([1; 32]), ..lie.clone() };
     assert!(full.missing_for(&other_root, usize::MAX).is_empty());
     let ahead = Have { root_version: u64::MAX, ..lie };
