@@ -84,8 +84,10 @@ pub enum KeyFileError {
 /// Reads a secret key; refuses a file that anyone but its owner can open.
 pub fn load_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
     let text = read_text(path, true)?;
-    let not_a_key =
-        |reason: String| KeyFileError::NotASecretKey { path: path.to_owned(), reason };
+    let not_a_key = |reason: String| KeyFileError::NotASecretKey {
+        path: path.to_owned(),
+        reason,
+    };
     let key = SigningKey::from_pkcs8_pem(&text).map_err(|error| not_a_key(error.to_string()))?;
     let seed = Zeroizing::new(key.to_bytes());
     Ok(SecretKey::from_seed(*seed))
@@ -94,22 +96,31 @@ pub fn load_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
 /// Writes a secret key to a new file of mode 0600, durable when this returns.
 pub fn save_secret(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
     // version 1 of PKCS#8, without the public key: older OpenSSL reads only this
-    let bytes = KeypairBytes { secret_key: *key.seed(), public_key: None };
-    let pem = bytes.to_pkcs8_pem(LineEnding::LF).map_err(|error| KeyFileError::Write {
-        path: path.to_owned(),
-        source: io::Error::other(error.to_string()),
-    })?;
+    let bytes = KeypairBytes {
+        secret_key: *key.seed(),
+        public_key: None,
+    };
+    let pem = bytes
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|error| KeyFileError::Write {
+            path: path.to_owned(),
+            source: io::Error::other(error.to_string()),
+        })?;
     write_new(path, pem.as_bytes(), 0o600)
 }
 
 /// Reads a public key.
 pub fn load_public(path: &Path) -> Result<PublicKey, KeyFileError> {
     let text = read_text(path, false)?;
-    let key = VerifyingKey::from_public_key_pem(&text).map_err(|error| {
-        KeyFileError::NotAPublicKey { path: path.to_owned(), reason: error.to_string() }
-    })?;
-    PublicKey::from_bytes(key.as_bytes())
-        .map_err(|source| KeyFileError::Refused { path: path.to_owned(), source })
+    let key =
+        VerifyingKey::from_public_key_pem(&text).map_err(|error| KeyFileError::NotAPublicKey {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+    PublicKey::from_bytes(key.as_bytes()).map_err(|source| KeyFileError::Refused {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a public key to a new file that everyone may read.
@@ -119,19 +130,26 @@ pub fn save_public(path: &Path, key: &PublicKey) -> Result<(), KeyFileError> {
         source: io::Error::other(text),
     };
     let point = VerifyingKey::from_bytes(key.as_bytes()).map_err(|e| other(e.to_string()))?;
-    let pem = point.to_public_key_pem(LineEnding::LF).map_err(|e| other(e.to_string()))?;
+    let pem = point
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(|e| other(e.to_string()))?;
     write_new(path, pem.as_bytes(), 0o644)
 }
 
 fn read_text(path: &Path, secret: bool) -> Result<Zeroizing<String>, KeyFileError> {
-    let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
+    let failed = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     if secret {
         check_mode(path, &file)?;
     }
     // sized once: growing would leave copies of the secret behind
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize + 1));
-    file.take(MAX_KEY_FILE_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    file.take(MAX_KEY_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     if text.len() as u64 > MAX_KEY_FILE_BYTES {
         let longer = format!("it is longer than {MAX_KEY_FILE_BYTES} bytes");
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, longer)));
@@ -143,12 +161,16 @@ fn read_text(path: &Path, secret: bool) -> Result<Zeroizing<String>, KeyFileErro
 #[cfg(unix)]
 fn check_mode(path: &Path, file: &File) -> Result<(), KeyFileError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = file
-        .metadata()
-        .map_err(|source| KeyFileError::Read { path: path.to_owned(), source })?;
+    let metadata = file.metadata().map_err(|source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::LooseMode { path: path.to_owned(), mode });
+        return Err(KeyFileError::LooseMode {
+            path: path.to_owned(),
+            mode,
+        });
     }
     Ok(())
 }
@@ -159,7 +181,10 @@ fn check_mode(_path: &Path, _file: &File) -> Result<(), KeyFileError> {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
-    let failed = |source| KeyFileError::Write { path: path.to_owned(), source };
+    let failed = |source| KeyFileError::Write {
+        path: path.to_owned(),
+        source,
+    };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -167,7 +192,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     #[cfg(not(unix))]
     let _ = mode;
     let mut file = options.open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists {
+            path: path.to_owned(),
+        },
         _ => failed(source),
     })?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -181,8 +208,14 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
 
 /// The file's name is durable only when its folder is.
 fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if cfg!(unix) {
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -237,7 +270,10 @@ mod tests {
         let first = SecretKey::generate().unwrap();
         save_secret(&path, &first).unwrap();
         let again = save_secret(&path, &SecretKey::generate().unwrap());
-        assert!(matches!(again, Err(KeyFileError::Exists { .. })), "{again:?}");
+        assert!(
+            matches!(again, Err(KeyFileError::Exists { .. })),
+            "{again:?}"
+        );
         assert_eq!(load_secret(&path).unwrap().public(), first.public());
     }
 
@@ -249,10 +285,16 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o660, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let refused = load_secret(&path).unwrap_err();
-            assert!(matches!(refused, KeyFileError::LooseMode { .. }), "{mode:o}: {refused}");
+            assert!(
+                matches!(refused, KeyFileError::LooseMode { .. }),
+                "{mode:o}: {refused}"
+            );
             let text = refused.to_string();
             assert!(text.contains(&format!("{mode:04o}")), "{text}");
-            assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
+            assert!(
+                text.contains(&format!("chmod 600 {}", path.display())),
+                "{text}"
+            );
         }
     }
 
@@ -265,9 +307,15 @@ mod tests {
         fs::write(&path, "hello").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let garbage = load_secret(&path).unwrap_err();
-        assert!(matches!(garbage, KeyFileError::NotASecretKey { .. }), "{garbage}");
+        assert!(
+            matches!(garbage, KeyFileError::NotASecretKey { .. }),
+            "{garbage}"
+        );
         let garbage = load_public(&path).unwrap_err();
-        assert!(matches!(garbage, KeyFileError::NotAPublicKey { .. }), "{garbage}");
+        assert!(
+            matches!(garbage, KeyFileError::NotAPublicKey { .. }),
+            "{garbage}"
+        );
         fs::write(&path, vec![b'x'; 5000]).unwrap();
         let long = load_secret(&path).unwrap_err();
         assert!(long.to_string().contains("longer than 4096"), "{long}");
@@ -283,7 +331,13 @@ mod tests {
         fs::write(&path, weak).unwrap();
         let refused = load_public(&path).unwrap_err();
         assert!(
-            matches!(refused, KeyFileError::Refused { source: KeyError::SmallOrder, .. }),
+            matches!(
+                refused,
+                KeyFileError::Refused {
+                    source: KeyError::SmallOrder,
+                    ..
+                }
+            ),
             "{refused}"
         );
     }

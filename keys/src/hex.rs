@@ -3,7 +3,9 @@
 use std::fmt;
 
 pub(crate) fn write(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    bytes
+        .iter()
+        .try_for_each(|byte| write!(formatter, "{byte:02x}"))
 }
 
 /// Reads exactly `N` bytes; upper case is refused, so that one value has one text.

@@ -59,7 +59,9 @@ impl PublicKey {
     pub fn verify_strict(&self, message: &[u8], signature: &Signature) -> Result<(), KeyError> {
         let point = VerifyingKey::from_bytes(&self.0).map_err(|_| KeyError::NotAPoint)?;
         let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
-        point.verify_strict(message, &signature).map_err(|_| KeyError::BadSignature)
+        point
+            .verify_strict(message, &signature)
+            .map_err(|_| KeyError::BadSignature)
     }
 
     /// Only for keys that were derived from a secret key.
@@ -137,7 +139,11 @@ mod tests {
     #[test]
     fn refuses_every_point_of_small_order() {
         for text in SMALL_ORDER {
-            assert_eq!(PublicKey::from_bytes(&bytes(text)), Err(KeyError::SmallOrder), "{text}");
+            assert_eq!(
+                PublicKey::from_bytes(&bytes(text)),
+                Err(KeyError::SmallOrder),
+                "{text}"
+            );
         }
     }
 
@@ -145,7 +151,10 @@ mod tests {
     fn refuses_a_second_encoding_of_a_point() {
         // y = p + 3 is a second encoding of y = 3, a point of large order
         let second = "f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f";
-        assert_eq!(PublicKey::from_bytes(&bytes(second)), Err(KeyError::NotCanonical));
+        assert_eq!(
+            PublicKey::from_bytes(&bytes(second)),
+            Err(KeyError::NotCanonical)
+        );
         let mut canonical = [0; 32];
         canonical[0] = 3;
         assert!(PublicKey::from_bytes(&canonical).is_ok());
@@ -163,7 +172,10 @@ mod tests {
         let key = SecretKey::from_seed([7; 32]).public();
         let text = key.to_string();
         assert_eq!(text.parse(), Ok(key));
-        assert_eq!(text.to_uppercase().parse::<PublicKey>(), Err(KeyError::Text));
+        assert_eq!(
+            text.to_uppercase().parse::<PublicKey>(),
+            Err(KeyError::Text)
+        );
         assert_eq!(text[1..].parse::<PublicKey>(), Err(KeyError::Text));
         let json = serde_json::to_string(&key).unwrap();
         assert_eq!(json, format!("\"{text}\""));

@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn two_generated_keys_differ() {
-        assert_ne!(SecretKey::generate().unwrap().public(), SecretKey::generate().unwrap().public());
+        assert_ne!(
+            SecretKey::generate().unwrap().public(),
+            SecretKey::generate().unwrap().public()
+        );
     }
 
     #[test]

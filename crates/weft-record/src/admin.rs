@@ -27,7 +27,10 @@ pub enum BuildError {
 
 /// The mesh of a first root: BLAKE3 of its body with the mesh id zeroed.
 pub fn mesh_id_of(genesis: &Root) -> MeshId {
-    let nameless = Root { mesh_id: MeshId::ZERO, ..genesis.clone() };
+    let nameless = Root {
+        mesh_id: MeshId::ZERO,
+        ..genesis.clone()
+    };
     MeshId(Hash::of(&codec::encode(&nameless)).0)
 }
 
@@ -42,7 +45,10 @@ pub fn next_head(
     issued_at_s: u64,
 ) -> Result<Head, BuildError> {
     trust.root().ok_or(BuildError::NoRoot(trust.mesh_id()))?;
-    let counter = trust.release(&release).ok_or(BuildError::UnknownRelease(release))?.counter;
+    let counter = trust
+        .release(&release)
+        .ok_or(BuildError::UnknownRelease(release))?
+        .counter;
     let line = trust.line(channel);
     let (seq, prevs, history) = line.next().map_err(|missing| match missing {
         Missing::Head(base) | Missing::Release(base) => BuildError::MissingBase(base),
@@ -51,7 +57,12 @@ pub fn next_head(
     let floor = line.floor();
     if counter < floor {
         let channel = channel.clone();
-        return Err(Refusal::BelowFloor { channel, counter, floor }.into());
+        return Err(Refusal::BelowFloor {
+            channel,
+            counter,
+            floor,
+        }
+        .into());
     }
     Ok(Head {
         channel: channel.clone(),
@@ -89,7 +100,13 @@ pub fn next_root(trust: &Trust) -> Result<Root, BuildError> {
 /// these keys.
 pub fn seal(kind: Kind, mesh_id: MeshId, body: Vec<u8>, keys: &[&SecretKey]) -> Envelope {
     let (v, kind) = (ENVELOPE_VERSION, kind.number());
-    let mut envelope = Envelope { v, kind, mesh_id, body, sigs: Vec::new() };
+    let mut envelope = Envelope {
+        v,
+        kind,
+        mesh_id,
+        body,
+        sigs: Vec::new(),
+    };
     for key in keys {
         envelope.sign(key);
     }

@@ -117,7 +117,11 @@ impl Encoder {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(mesh_id.as_bytes());
-        let mut encoder = Self { frames: 0, bytes: 0, digest: blake3::Hasher::new() };
+        let mut encoder = Self {
+            frames: 0,
+            bytes: 0,
+            digest: blake3::Hasher::new(),
+        };
         encoder.count(&header);
         (encoder, header)
     }
@@ -198,7 +202,9 @@ impl Decoder {
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        let count = bytes.len().min(MAX_FRAME_BYTES - self.buffer.len().min(MAX_FRAME_BYTES));
+        let count = bytes
+            .len()
+            .min(MAX_FRAME_BYTES - self.buffer.len().min(MAX_FRAME_BYTES));
         self.buffer.extend_from_slice(&bytes[..count]);
         count
     }
@@ -210,7 +216,11 @@ impl Decoder {
         }
         let waiting = &self.buffer[self.taken..];
         if self.ended {
-            return if waiting.is_empty() { Ok(None) } else { Err(BundleError::Trailing) };
+            return if waiting.is_empty() {
+                Ok(None)
+            } else {
+                Err(BundleError::Trailing)
+            };
         }
         let Some((prefix, rest)) = waiting.split_at_checked(PREFIX_BYTES) else {
             return match waiting.first().map(|tag| Tag::from_byte(*tag, self.at)) {
@@ -223,7 +233,9 @@ impl Decoder {
         length.copy_from_slice(&prefix[1..]);
         let length = u32::from_le_bytes(length) as usize;
         tag.check_length(length, self.at)?;
-        let Some(payload) = rest.get(..length) else { return Ok(None) };
+        let Some(payload) = rest.get(..length) else {
+            return Ok(None);
+        };
         let frame = self.take(tag, payload)?;
         let whole = PREFIX_BYTES + length;
         self.digest.update(&waiting[..whole]);
@@ -240,7 +252,9 @@ impl Decoder {
         match (self.ended, waiting) {
             (true, 0) => Ok(()),
             (true, _) => Err(BundleError::Trailing),
-            (false, _) => Err(BundleError::Truncated { bytes: self.at + waiting as u64 }),
+            (false, _) => Err(BundleError::Truncated {
+                bytes: self.at + waiting as u64,
+            }),
         }
     }
 
@@ -249,7 +263,9 @@ impl Decoder {
         if self.buffer[..known] != MAGIC[..known] {
             return Err(BundleError::Magic);
         }
-        let Some(header) = self.buffer.get(..HEADER_BYTES) else { return Ok(None) };
+        let Some(header) = self.buffer.get(..HEADER_BYTES) else {
+            return Ok(None);
+        };
         let mesh_id = MeshId(array(&header[MAGIC.len()..]));
         self.digest.update(header);
         (self.begun, self.taken, self.at) = (true, HEADER_BYTES, HEADER_BYTES as u64);
@@ -263,7 +279,10 @@ impl Decoder {
             if Hash::of(bytes) == hash {
                 Ok((hash, bytes.to_vec()))
             } else {
-                Err(BundleError::Hash { part: tag.name(), at: self.at })
+                Err(BundleError::Hash {
+                    part: tag.name(),
+                    at: self.at,
+                })
             }
         };
         Ok(match tag {
@@ -329,7 +348,13 @@ impl Tag {
         if (least..=most).contains(&length) {
             Ok(())
         } else {
-            Err(BundleError::Length { part: self.name(), at, length, least, most })
+            Err(BundleError::Length {
+                part: self.name(),
+                at,
+                length,
+                least,
+                most,
+            })
         }
     }
 }
@@ -394,10 +419,21 @@ mod tests {
     fn what_is_written_is_read_whatever_the_pieces() {
         let whole = read(&sample(), usize::MAX).unwrap();
         assert_eq!(whole.len(), 5);
-        assert_eq!(whole[0], Frame::Header { mesh_id: MeshId([7; 32]) });
+        assert_eq!(
+            whole[0],
+            Frame::Header {
+                mesh_id: MeshId([7; 32])
+            }
+        );
         assert_eq!(whole[1], Frame::Record(b"an envelope".to_vec()));
         let hash = Hash::of(b"a chunk map");
-        assert_eq!(whole[2], Frame::Blob { hash, bytes: b"a chunk map".to_vec() });
+        assert_eq!(
+            whole[2],
+            Frame::Blob {
+                hash,
+                bytes: b"a chunk map".to_vec()
+            }
+        );
         assert!(matches!(whole[4], Frame::End { frames: 3, .. }));
         for piece in [1, 7, 40, 100] {
             assert_eq!(read(&sample(), piece).unwrap(), whole, "pieces of {piece}");
@@ -434,17 +470,36 @@ mod tests {
         assert_eq!(changed(0, b"PK"), BundleError::Magic);
         assert_eq!(changed(40, &[9]), BundleError::Tag { tag: 9, at: 40 });
         let endless = changed(41, &u32::MAX.to_le_bytes());
-        assert!(matches!(endless, BundleError::Length { part: "record", at: 40, .. }));
+        assert!(matches!(
+            endless,
+            BundleError::Length {
+                part: "record",
+                at: 40,
+                ..
+            }
+        ));
         // the record's 16 bytes, then the blob's prefix and hash
-        assert_eq!(changed(40 + 16 + 37, b"A"), BundleError::Hash { part: "blob", at: 56 });
+        assert_eq!(
+            changed(40 + 16 + 37, b"A"),
+            BundleError::Hash {
+                part: "blob",
+                at: 56
+            }
+        );
         assert_eq!(changed(bytes.len() - 40, &[4]), BundleError::End);
         let mut longer = bytes.clone();
         longer.push(0);
         assert_eq!(read(&longer, usize::MAX), Err(BundleError::Trailing));
         let (mut encoder, _) = Encoder::new(MeshId::ZERO);
         let long = vec![0; MAX_CHUNK_BYTES as usize + 1];
-        assert!(matches!(encoder.chunk(&long), Err(BundleError::Length { .. })));
-        assert!(matches!(encoder.record(&[]), Err(BundleError::Length { .. })));
+        assert!(matches!(
+            encoder.chunk(&long),
+            Err(BundleError::Length { .. })
+        ));
+        assert!(matches!(
+            encoder.record(&[]),
+            Err(BundleError::Length { .. })
+        ));
     }
 
     #[test]

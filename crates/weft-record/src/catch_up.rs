@@ -66,7 +66,11 @@ impl Trust {
             hasher.update(release.as_bytes());
         }
         let (root_version, root) = self.newest_root();
-        TrustDigest { root_version, root, records: Hash(*hasher.finalize().as_bytes()) }
+        TrustDigest {
+            root_version,
+            root,
+            records: Hash(*hasher.finalize().as_bytes()),
+        }
     }
 
     /// What this verifier holds, to be answered with what it lacks.
@@ -87,19 +91,31 @@ impl Trust {
         }
         heads.truncate(MAX_HAVE_HEADS);
         wants.truncate(MAX_HAVE_WANTS);
-        Have { root_version, root, heads, wants }
+        Have {
+            root_version,
+            root,
+            heads,
+            wants,
+        }
     }
 
     /// What a verifier that holds this lacks, in an order in which it can admit it,
     /// at most `budget_bytes` encoded, but at least one record (a head with its release)
     /// if it lacks any. What did not fit comes when it asks again with what it then holds.
     pub fn missing_for(&self, have: &Have, budget_bytes: usize) -> Vec<Envelope> {
-        let mut batch = Batch { left_bytes: budget_bytes, ..Batch::default() };
+        let mut batch = Batch {
+            left_bytes: budget_bytes,
+            ..Batch::default()
+        };
         // who has a newer root judges by it: what stands here may be void there
         let known_roots = usize::try_from(have.root_version).unwrap_or(usize::MAX);
-        let Some(roots) = self.root_chain().get(known_roots..) else { return Vec::new() };
+        let Some(roots) = self.root_chain().get(known_roots..) else {
+            return Vec::new();
+        };
         let same = known_roots.checked_sub(1).is_none_or(|index| {
-            self.root_chain().get(index).is_some_and(|root| root.id() == have.root)
+            self.root_chain()
+                .get(index)
+                .is_some_and(|root| root.id() == have.root)
         });
         if !same {
             return Vec::new();
@@ -121,8 +137,10 @@ impl Trust {
     fn add_line(&self, batch: &mut Batch, line: &Line, have: &Have) {
         let theirs = have.heads.iter().take(MAX_HAVE_HEADS);
         let theirs = theirs.filter(|head| head.channel == line.channel);
-        let their_newest =
-            theirs.clone().filter(|head| head.epoch == line.epoch).map(|head| (head.seq, head.id));
+        let their_newest = theirs
+            .clone()
+            .filter(|head| head.epoch == line.epoch)
+            .map(|head| (head.seq, head.id));
         if is_ahead(line, their_newest.max()) {
             return;
         }
@@ -149,7 +167,8 @@ impl Trust {
     }
 
     fn newest_root(&self) -> (u64, RecordId) {
-        self.root().map_or((0, RecordId::ZERO), |root| (root.version, root.id()))
+        self.root()
+            .map_or((0, RecordId::ZERO), |root| (root.version, root.id()))
     }
 }
 
@@ -172,7 +191,12 @@ fn samples(heads: &[Verified<Head>]) -> impl Iterator<Item = &Verified<Head>> {
 }
 
 fn have_head(head: &Verified<Head>) -> HaveHead {
-    HaveHead { channel: head.channel.clone(), epoch: head.epoch, seq: head.seq, id: head.id() }
+    HaveHead {
+        channel: head.channel.clone(),
+        epoch: head.epoch,
+        seq: head.seq,
+        id: head.id(),
+    }
 }
 
 /// Forks are noticed after a few heads.

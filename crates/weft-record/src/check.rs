@@ -12,16 +12,31 @@ pub(crate) fn length(
     if (least..=most).contains(&found) {
         Ok(())
     } else {
-        Err(Invalid::Length { field, found, least, most })
+        Err(Invalid::Length {
+            field,
+            found,
+            least,
+            most,
+        })
     }
 }
 
 /// A number within its bounds.
-pub(crate) fn number(field: &'static str, found: u64, least: u64, most: u64) -> Result<(), Invalid> {
+pub(crate) fn number(
+    field: &'static str,
+    found: u64,
+    least: u64,
+    most: u64,
+) -> Result<(), Invalid> {
     if (least..=most).contains(&found) {
         Ok(())
     } else {
-        Err(Invalid::Number { field, found, least, most })
+        Err(Invalid::Number {
+            field,
+            found,
+            least,
+            most,
+        })
     }
 }
 
@@ -30,7 +45,9 @@ pub(crate) fn sorted<T: Ord>(
     field: &'static str,
     mut items: impl Iterator<Item = T>,
 ) -> Result<(), Invalid> {
-    let Some(mut last) = items.next() else { return Ok(()) };
+    let Some(mut last) = items.next() else {
+        return Ok(());
+    };
     for item in items {
         if item <= last {
             return Err(Invalid::Unsorted(field));
@@ -43,7 +60,10 @@ pub(crate) fn sorted<T: Ord>(
 /// Text that people read, on one line or several.
 pub(crate) fn text(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {
     length(field, text.len(), 0, most)?;
-    if text.chars().any(|character| character.is_control() && character != '\n') {
+    if text
+        .chars()
+        .any(|character| character.is_control() && character != '\n')
+    {
         return Err(Invalid::Text(field));
     }
     Ok(())

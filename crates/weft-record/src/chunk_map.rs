@@ -73,7 +73,10 @@ impl ChunkMap {
 
     /// Takes the map of a file of this length.
     pub fn decode(bytes: &[u8], file_length: u64) -> Result<Self, ChunkMapError> {
-        let short = ChunkMapError::Length { found: bytes.len(), expected: HEADER_BYTES };
+        let short = ChunkMapError::Length {
+            found: bytes.len(),
+            expected: HEADER_BYTES,
+        };
         let (header, entries) = bytes.split_at_checked(HEADER_BYTES).ok_or(short)?;
         let (magic, count) = header.split_at(MAGIC.len());
         if magic != MAGIC {
@@ -85,14 +88,20 @@ impl ChunkMap {
         }
         let expected = HEADER_BYTES + count as usize * ENTRY_BYTES;
         if bytes.len() != expected {
-            return Err(ChunkMapError::Length { found: bytes.len(), expected });
+            return Err(ChunkMapError::Length {
+                found: bytes.len(),
+                expected,
+            });
         }
         let mut chunks = Vec::with_capacity(count as usize);
         for entry in entries.chunks_exact(ENTRY_BYTES) {
             let (length, hash) = entry.split_at(4);
             let mut bytes = [0; 32];
             bytes.copy_from_slice(hash);
-            chunks.push(ChunkEntry { length: read_u32(length), hash: Hash(bytes) });
+            chunks.push(ChunkEntry {
+                length: read_u32(length),
+                hash: Hash(bytes),
+            });
         }
         let map = Self { chunks };
         map.check(file_length)?;
@@ -106,12 +115,18 @@ impl ChunkMap {
         }
         for (index, chunk) in self.chunks.iter().enumerate() {
             if chunk.length == 0 || chunk.length > MAX_CHUNK_BYTES {
-                return Err(ChunkMapError::ChunkLength { index, length: chunk.length });
+                return Err(ChunkMapError::ChunkLength {
+                    index,
+                    length: chunk.length,
+                });
             }
         }
         let found = self.file_length();
         if found != file_length {
-            return Err(ChunkMapError::FileLength { found, expected: file_length });
+            return Err(ChunkMapError::FileLength {
+                found,
+                expected: file_length,
+            });
         }
         Ok(())
     }
@@ -127,7 +142,10 @@ impl ChunkMap {
 
     /// Length of the file that the chunks make up.
     pub fn file_length(&self) -> u64 {
-        self.chunks.iter().map(|chunk| u64::from(chunk.length)).sum()
+        self.chunks
+            .iter()
+            .map(|chunk| u64::from(chunk.length))
+            .sum()
     }
 
     /// How many chunks there are.
@@ -170,7 +188,9 @@ mod tests {
             length: *length,
             hash: Hash::of(&length.to_le_bytes()),
         };
-        ChunkMap { chunks: lengths.iter().map(entry).collect() }
+        ChunkMap {
+            chunks: lengths.iter().map(entry).collect(),
+        }
     }
 
     #[test]
@@ -185,17 +205,56 @@ mod tests {
             assert_eq!(ChunkMap::decode(&map.encode(), length), Err(error));
         };
         check(&map(&[]), 0, ChunkMapError::Count(0));
-        check(&map(&[1, 0]), 1, ChunkMapError::ChunkLength { index: 1, length: 0 });
+        check(
+            &map(&[1, 0]),
+            1,
+            ChunkMapError::ChunkLength {
+                index: 1,
+                length: 0,
+            },
+        );
         let long = MAX_CHUNK_BYTES + 1;
-        check(&map(&[long]), u64::from(long), ChunkMapError::ChunkLength { index: 0, length: long });
-        check(&map(&[4, 4]), 9, ChunkMapError::FileLength { found: 8, expected: 9 });
+        check(
+            &map(&[long]),
+            u64::from(long),
+            ChunkMapError::ChunkLength {
+                index: 0,
+                length: long,
+            },
+        );
+        check(
+            &map(&[4, 4]),
+            9,
+            ChunkMapError::FileLength {
+                found: 8,
+                expected: 9,
+            },
+        );
         let bytes = map(&[4, 4]).encode();
         let error = |bytes: &[u8]| ChunkMap::decode(bytes, 8).unwrap_err();
         let mut longer = bytes.clone();
         longer.push(0);
-        assert_eq!(error(&longer), ChunkMapError::Length { found: 85, expected: 84 });
-        assert_eq!(error(&bytes[..80]), ChunkMapError::Length { found: 80, expected: 84 });
-        assert_eq!(error(&bytes[..11]), ChunkMapError::Length { found: 11, expected: 12 });
+        assert_eq!(
+            error(&longer),
+            ChunkMapError::Length {
+                found: 85,
+                expected: 84
+            }
+        );
+        assert_eq!(
+            error(&bytes[..80]),
+            ChunkMapError::Length {
+                found: 80,
+                expected: 84
+            }
+        );
+        assert_eq!(
+            error(&bytes[..11]),
+            ChunkMapError::Length {
+                found: 11,
+                expected: 12
+            }
+        );
         let mut other = bytes.clone();
         other[0] ^= 1;
         assert_eq!(error(&other), ChunkMapError::Magic);

@@ -47,10 +47,16 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Decodes a value of at most `limit` bytes, which must be the canonical encoding.
-pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+pub fn decode<T: Serialize + DeserializeOwned>(
+    bytes: &[u8],
+    limit: usize,
+) -> Result<T, CodecError> {
     let limit = limit.min(MAX_BYTES);
     if bytes.len() > limit {
-        return Err(CodecError::TooLong { bytes: bytes.len(), limit });
+        return Err(CodecError::TooLong {
+            bytes: bytes.len(),
+            limit,
+        });
     }
     let (value, consumed) = decode_from_slice(bytes, CONFIG)
         .map_err(|error| CodecError::Malformed(error.to_string()))?;
@@ -63,8 +69,9 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Re
     Ok(value)
 }
 
-const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_BYTES>> =
-    config::standard().with_fixed_int_encoding().with_limit::<MAX_BYTES>();
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_BYTES>> = config::standard()
+    .with_fixed_int_encoding()
+    .with_limit::<MAX_BYTES>();
 
 /// Byte strings in one go, where serde would visit them byte by byte; the
 /// encoding is the same.
@@ -126,13 +133,19 @@ mod tests {
         let bytes = encode(&sample());
         let mut longer = bytes.clone();
         longer.push(0);
-        assert_eq!(decode::<Sample>(&longer, 1024), Err(CodecError::Trailing(1)));
+        assert_eq!(
+            decode::<Sample>(&longer, 1024),
+            Err(CodecError::Trailing(1))
+        );
         for cut in 0..bytes.len() {
             let error = decode::<Sample>(&bytes[..cut], 1024).unwrap_err();
             assert!(matches!(error, CodecError::Malformed(_)), "{cut}: {error}");
         }
         let limit = bytes.len() - 1;
-        let too_long = CodecError::TooLong { bytes: bytes.len(), limit };
+        let too_long = CodecError::TooLong {
+            bytes: bytes.len(),
+            limit,
+        };
         assert_eq!(decode::<Sample>(&bytes, limit), Err(too_long));
     }
 

@@ -2,10 +2,9 @@ use serde::{Deserialize, Serialize};
 use weft_keys::{PublicKey, SecretKey, Signature, domain};
 
 use crate::{
-    MeshId, RecordId, Refusal,
+    Kind, MeshId, RecordId, Refusal,
     bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec::{self, byte_string},
-    Kind,
 };
 
 /// The only version of the envelope.
@@ -30,7 +29,11 @@ pub struct Envelope {
 impl Envelope {
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        let sigs = self.sigs.iter().map(|(key, signature)| (*key.as_bytes(), *signature)).collect();
+        let sigs = self
+            .sigs
+            .iter()
+            .map(|(key, signature)| (*key.as_bytes(), *signature))
+            .collect();
         codec::encode(&Wire {
             v: self.v,
             kind: self.kind,
@@ -44,17 +47,29 @@ impl Envelope {
     /// [`Trust`](crate::Trust) to say.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Refusal::TooLong { bytes: bytes.len(), limit: MAX_RECORD_BYTES });
+            return Err(Refusal::TooLong {
+                bytes: bytes.len(),
+                limit: MAX_RECORD_BYTES,
+            });
         }
         // version and kind stand first, so that a later form is told from a broken one
-        if let Some(version) = bytes.first().filter(|version| **version != ENVELOPE_VERSION) {
+        if let Some(version) = bytes
+            .first()
+            .filter(|version| **version != ENVELOPE_VERSION)
+        {
             return Err(Refusal::UnknownVersion(*version));
         }
-        if let Some(kind) = bytes.get(1).filter(|kind| Kind::from_number(**kind).is_none()) {
+        if let Some(kind) = bytes
+            .get(1)
+            .filter(|kind| Kind::from_number(**kind).is_none())
+        {
             return Err(Refusal::UnknownKind(*kind));
         }
-        let wire: Wire = codec::decode(bytes, MAX_RECORD_BYTES)
-            .map_err(|source| Refusal::Malformed { part: "envelope", source })?;
+        let wire: Wire =
+            codec::decode(bytes, MAX_RECORD_BYTES).map_err(|source| Refusal::Malformed {
+                part: "envelope",
+                source,
+            })?;
         if wire.sigs.len() > MAX_SIGNATURES {
             return Err(Refusal::TooManySignatures(wire.sigs.len()));
         }
@@ -66,7 +81,13 @@ impl Envelope {
             let key = PublicKey::from_bytes(&key).map_err(Refusal::WeakKey)?;
             sigs.push((key, signature));
         }
-        Ok(Self { v: wire.v, kind: wire.kind, mesh_id: wire.mesh_id, body: wire.body, sigs })
+        Ok(Self {
+            v: wire.v,
+            kind: wire.kind,
+            mesh_id: wire.mesh_id,
+            body: wire.body,
+            sigs,
+        })
     }
 
     /// The record's name: it does not depend on who signed.
@@ -103,9 +124,8 @@ impl Envelope {
         let mut added = false;
         for (key, signature) in &other.sigs {
             let held = self.signature_of(key);
-            let better = held.is_none_or(|held| {
-                signature < held || key.verify_strict(&message, held).is_err()
-            });
+            let better = held
+                .is_none_or(|held| signature < held || key.verify_strict(&message, held).is_err());
             let room = held.is_some() || self.sigs.len() < MAX_SIGNATURES;
             if better && room && key.verify_strict(&message, signature).is_ok() {
                 self.insert(*key, *signature);

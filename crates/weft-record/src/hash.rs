@@ -125,7 +125,12 @@ mod tests {
         let hash = Hash::of(b"weft");
         let text = hash.to_string();
         assert_eq!(text.parse(), Ok(hash));
-        for wrong in [&text[1..], &text.to_uppercase(), &text.replace(&text[..1], "g"), ""] {
+        for wrong in [
+            &text[1..],
+            &text.to_uppercase(),
+            &text.replace(&text[..1], "g"),
+            "",
+        ] {
             assert_eq!(wrong.parse::<Hash>(), Err(HashTextError), "{wrong}");
         }
         let json = serde_json::to_string(&hash).unwrap();

@@ -21,7 +21,10 @@ impl History {
         let mut node = Hash(*hasher.finalize().as_bytes());
         let mut size = self.size;
         while size & 1 == 1 {
-            let left = self.peaks.pop().expect("each set bit of the size has a peak");
+            let left = self
+                .peaks
+                .pop()
+                .expect("each set bit of the size has a peak");
             node = parent(&left, &node);
             size >>= 1;
         }
@@ -32,7 +35,9 @@ impl History {
     /// The root over all leaves so far.
     pub(crate) fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();
-        let Some(last) = peaks.next() else { return Hash::of(b"") };
+        let Some(last) = peaks.next() else {
+            return Hash::of(b"");
+        };
         peaks.fold(*last, |right, left| parent(left, &right))
     }
 }
@@ -42,7 +47,10 @@ const NODE: u8 = 1;
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[NODE]).update(left.as_bytes()).update(right.as_bytes());
+    hasher
+        .update(&[NODE])
+        .update(left.as_bytes())
+        .update(right.as_bytes());
     Hash(*hasher.finalize().as_bytes())
 }
 
@@ -65,11 +73,14 @@ mod tests {
 
     #[test]
     fn is_the_tree_of_rfc_6962() {
-        let leaves: Vec<RecordId> =
-            (0..70_u8).map(|number| RecordId([number; 32])).collect();
+        let leaves: Vec<RecordId> = (0..70_u8).map(|number| RecordId([number; 32])).collect();
         let mut history = History::default();
         for count in 0..=leaves.len() {
-            assert_eq!(history.root(), tree_hash(&leaves[..count]), "{count} leaves");
+            assert_eq!(
+                history.root(),
+                tree_hash(&leaves[..count]),
+                "{count} leaves"
+            );
             if let Some(leaf) = leaves.get(count) {
                 history.push(std::iter::once(leaf));
             }

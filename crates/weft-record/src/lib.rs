@@ -38,9 +38,7 @@ pub use line::Fork;
 pub use memo::Memo;
 pub use name::{Name, NameError};
 pub use refusal::{Invalid, Refusal};
-pub use release::{
-    FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant,
-};
+pub use release::{FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant};
 pub use root::{Kept, PrivacyFloors, Reset, Role, Root, Scope, Validity};
 pub use trust::{Admission, Missing, TimeState, Trust};
 pub use verified::Verified;

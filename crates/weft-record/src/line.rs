@@ -123,7 +123,9 @@ impl Line {
     pub(crate) fn floor(&self) -> u64 {
         let tips = self.tips.iter().filter_map(|tip| self.places.get(tip));
         let highest = tips.map(|place| place.counter_floor).max();
-        highest.or_else(|| self.base_head().map(|base| base.counter_floor)).unwrap_or(0)
+        highest
+            .or_else(|| self.base_head().map(|base| base.counter_floor))
+            .unwrap_or(0)
     }
 
     /// What a new head must say: its place, what it follows, and its history.
@@ -139,14 +141,21 @@ impl Line {
         prevs.sort_by_key(|id| std::cmp::Reverse(self.places.get(id).map(|place| place.seq)));
         prevs.truncate(MAX_PREVS);
         prevs.sort_unstable();
-        let newest = prevs.iter().filter_map(|id| self.places.get(id)).map(|place| place.seq).max();
+        let newest = prevs
+            .iter()
+            .filter_map(|id| self.places.get(id))
+            .map(|place| place.seq)
+            .max();
         let history = self.history_after(&prevs);
         Ok((newest.map_or(0, |seq| seq + 1), prevs, history))
     }
 
     /// Holds a head against the heads that it says it follows.
     pub(crate) fn open(&self, head: &Head) -> Result<Result<Opening, Missing>, Refusal> {
-        let broken = || Refusal::BrokenChain { channel: head.channel.clone(), seq: head.seq };
+        let broken = || Refusal::BrokenChain {
+            channel: head.channel.clone(),
+            seq: head.seq,
+        };
         let opening = if head.seq == 0 {
             if head.prevs != self.base.into_iter().collect::<Vec<_>>() {
                 return Err(broken());
@@ -155,13 +164,20 @@ impl Line {
                 return Ok(Err(Missing::Head(base)));
             }
             let floor = self.base_head().map_or(0, |base| base.counter_floor);
-            Opening { history: History::default(), floor }
+            Opening {
+                history: History::default(),
+                floor,
+            }
         } else {
             let (mut newest, mut floor) = (0, 0);
             for prev in &head.prevs {
                 let Some(place) = self.places.get(prev) else {
                     let misplaced = self.base == Some(*prev);
-                    return if misplaced { Err(broken()) } else { Ok(Err(Missing::Head(*prev))) };
+                    return if misplaced {
+                        Err(broken())
+                    } else {
+                        Ok(Err(Missing::Head(*prev)))
+                    };
                 };
                 newest = newest.max(place.seq);
                 floor = floor.max(place.counter_floor);
@@ -169,19 +185,34 @@ impl Line {
             if newest.checked_add(1) != Some(head.seq) || self.is_redundant(&head.prevs) {
                 return Err(broken());
             }
-            Opening { history: self.history_after(&head.prevs), floor }
+            Opening {
+                history: self.history_after(&head.prevs),
+                floor,
+            }
         };
         if opening.history.root() != head.history {
-            return Err(Refusal::OtherHistory { channel: head.channel.clone(), seq: head.seq });
+            return Err(Refusal::OtherHistory {
+                channel: head.channel.clone(),
+                seq: head.seq,
+            });
         }
         if self.places.len() >= MAX_HEADS {
-            return Err(Refusal::Full { what: "heads of a channel", limit: MAX_HEADS });
+            return Err(Refusal::Full {
+                what: "heads of a channel",
+                limit: MAX_HEADS,
+            });
         }
         let own = self.own_heads();
         let first = own.partition_point(|other| other.seq < head.seq);
-        let contenders = own[first..].iter().take_while(|other| other.seq == head.seq).count();
+        let contenders = own[first..]
+            .iter()
+            .take_while(|other| other.seq == head.seq)
+            .count();
         if contenders >= MAX_CONTENDERS {
-            return Err(Refusal::Full { what: "heads at one place", limit: MAX_CONTENDERS });
+            return Err(Refusal::Full {
+                what: "heads at one place",
+                limit: MAX_CONTENDERS,
+            });
         }
         Ok(Ok(opening))
     }
@@ -225,7 +256,9 @@ impl Line {
         let mut found = Ancestry::new();
         let mut open: Vec<&RecordId> = tips.collect();
         while let Some(id) = open.pop() {
-            let Some(place) = self.places.get(id) else { continue };
+            let Some(place) = self.places.get(id) else {
+                continue;
+            };
             if found.entry(place.seq).or_default().insert(*id) {
                 open.extend(&place.prevs);
             }
@@ -262,8 +295,11 @@ impl Line {
         if self.tips.len() < 2 {
             return None;
         }
-        let branches: Vec<Ancestry> =
-            self.tips.iter().map(|tip| self.ancestry(std::iter::once(tip))).collect();
+        let branches: Vec<Ancestry> = self
+            .tips
+            .iter()
+            .map(|tip| self.ancestry(std::iter::once(tip)))
+            .collect();
         let (first, second) = (&branches[0], &branches[1]);
         let contended = first.iter().find_map(|(seq, ours)| {
             let theirs = second.get(seq)?;

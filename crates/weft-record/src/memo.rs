@@ -23,7 +23,12 @@ impl Memo {
     }
 
     /// Whether the signature is this key's over these bytes.
-    pub(crate) fn verify(&mut self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    pub(crate) fn verify(
+        &mut self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &Signature,
+    ) -> bool {
         let place = place_of(key, message, signature);
         if let Some(result) = self.young.get(&place) {
             return *result;
@@ -70,7 +75,14 @@ mod tests {
             .map(|number| (*blake3::hash(&number.to_le_bytes()).as_bytes(), true))
             .collect();
         assert!(memo.verify(&key.public(), b"weft", &signature));
-        assert_eq!(memo.checks(), 3, "it was forgotten with the generation it was in");
-        assert_eq!((memo.young.len(), memo.old.len()), (1, MAX_MEMO_ENTRIES / 2));
+        assert_eq!(
+            memo.checks(),
+            3,
+            "it was forgotten with the generation it was in"
+        );
+        assert_eq!(
+            (memo.young.len(), memo.old.len()),
+            (1, MAX_MEMO_ENTRIES / 2)
+        );
     }
 }

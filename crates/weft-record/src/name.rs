@@ -34,7 +34,8 @@ impl Name {
         if text.is_empty() || text.len() > MAX_NAME_BYTES {
             return Err(NameError::Length(text.chars().count()));
         }
-        let allowed = |character: &char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
+        let allowed =
+            |character: &char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
         if let Some(character) = text.chars().find(|character| !allowed(character)) {
             return Err(NameError::Character(character));
         }
@@ -88,7 +89,9 @@ impl Serialize for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

@@ -125,11 +125,21 @@ impl Release {
     /// their variants.
     pub fn sort(&mut self) {
         let mut order: Vec<usize> = (0..self.variants.len()).collect();
-        order.sort_by(|a, b| self.variants[*a].quantization.cmp(&self.variants[*b].quantization));
-        self.variants = order.iter().map(|index| self.variants[*index].clone()).collect();
+        order.sort_by(|a, b| {
+            self.variants[*a]
+                .quantization
+                .cmp(&self.variants[*b].quantization)
+        });
+        self.variants = order
+            .iter()
+            .map(|index| self.variants[*index].clone())
+            .collect();
         for probe in &mut self.probe_set.probes {
             if probe.expected.len() == order.len() {
-                probe.expected = order.iter().map(|index| probe.expected[*index].clone()).collect();
+                probe.expected = order
+                    .iter()
+                    .map(|index| probe.expected[*index].clone())
+                    .collect();
             }
         }
         for variant in &mut self.variants {
@@ -142,7 +152,10 @@ impl Release {
     pub fn check(&self) -> Result<(), Invalid> {
         check_version(&self.version)?;
         check::length("variants", self.variants.len(), 1, MAX_VARIANTS)?;
-        check::sorted("variants", self.variants.iter().map(|variant| &variant.quantization))?;
+        check::sorted(
+            "variants",
+            self.variants.iter().map(|variant| &variant.quantization),
+        )?;
         for variant in &self.variants {
             self.check_variant(variant)?;
         }
@@ -158,8 +171,15 @@ impl Release {
 
     fn check_variant(&self, variant: &Variant) -> Result<(), Invalid> {
         check::length("a variant's files", variant.files.len(), 1, MAX_FILES)?;
-        check::sorted("a variant's files", variant.files.iter().map(|file| &file.path))?;
-        let files = variant.files.iter().chain(&self.tokenizer).chain(&self.template);
+        check::sorted(
+            "a variant's files",
+            variant.files.iter().map(|file| &file.path),
+        )?;
+        let files = variant
+            .files
+            .iter()
+            .chain(&self.tokenizer)
+            .chain(&self.template);
         let mut paths = Vec::new();
         for file in files {
             file.check()?;
@@ -178,7 +198,12 @@ impl Release {
         }
         let requires = &variant.requires;
         let architecture = requires.architecture.as_str();
-        check::length("architecture", architecture.len(), 0, MAX_ARCHITECTURE_BYTES)?;
+        check::length(
+            "architecture",
+            architecture.len(),
+            0,
+            MAX_ARCHITECTURE_BYTES,
+        )?;
         if !architecture.is_empty() {
             architecture.parse::<Name>()?;
         }
@@ -190,7 +215,11 @@ impl Release {
 impl FileEntry {
     fn check(&self) -> Result<(), Invalid> {
         check::number("a file's length", self.length, 1, MAX_FILE_BYTES)?;
-        if is_safe_path(&self.path) { Ok(()) } else { Err(Invalid::Path(self.path.clone())) }
+        if is_safe_path(&self.path) {
+            Ok(())
+        } else {
+            Err(Invalid::Path(self.path.clone()))
+        }
     }
 }
 
@@ -198,12 +227,22 @@ impl ProbeSet {
     fn check(&self, variants: usize) -> Result<(), Invalid> {
         check::length("probes", self.probes.len(), 0, MAX_PROBES)?;
         let whole = u64::from(BASIS_POINTS);
-        check::number("min_match_bp", u64::from(self.limits.min_match_bp), 0, whole)?;
+        check::number(
+            "min_match_bp",
+            u64::from(self.limits.min_match_bp),
+            0,
+            whole,
+        )?;
         for probe in &self.probes {
             check::length("a prompt", probe.prompt.len(), 1, MAX_PROMPT_BYTES)?;
             let most = MAX_ANSWER_TOKENS as u64;
             check::number("max_tokens", u64::from(probe.max_tokens), 1, most)?;
-            check::length("a probe's answers", probe.expected.len(), variants, variants)?;
+            check::length(
+                "a probe's answers",
+                probe.expected.len(),
+                variants,
+                variants,
+            )?;
             for answer in &probe.expected {
                 check::length("an answer", answer.len(), 0, probe.max_tokens as usize)?;
             }
@@ -257,8 +296,23 @@ mod tests {
         }
         let deep = "a/".repeat(8) + "a";
         for bad in [
-            "", "/etc/passwd", "../x", "a/../b", "a//b", "a/", ".hidden", "a/.b", "a\\b", "C:x",
-            "nul\0", "caf\u{e9}", "a b", "a.", "con /x", &*"x".repeat(256), &*deep,
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            ".hidden",
+            "a/.b",
+            "a\\b",
+            "C:x",
+            "nul\0",
+            "caf\u{e9}",
+            "a b",
+            "a.",
+            "con /x",
+            &*"x".repeat(256),
+            &*deep,
         ] {
             assert!(!is_safe_path(bad), "{bad}");
         }
@@ -266,10 +320,18 @@ mod tests {
 
     #[test]
     fn takes_versions_and_nothing_else() {
-        for good in ["1.0.0", "0.10.200", "1.2.3-rc.1", "1.2.3+build", "1.2.3-a+b"] {
+        for good in [
+            "1.0.0",
+            "0.10.200",
+            "1.2.3-rc.1",
+            "1.2.3+build",
+            "1.2.3-a+b",
+        ] {
             assert_eq!(check_version(good), Ok(()), "{good}");
         }
-        for bad in ["", "1", "1.0", "1.0.0.0", "01.0.0", "1.0.x", "v1.0.0", "1.0.0-", "1.0.0 a"] {
+        for bad in [
+            "", "1", "1.0", "1.0.0.0", "01.0.0", "1.0.x", "v1.0.0", "1.0.0-", "1.0.0 a",
+        ] {
             assert!(check_version(bad).is_err(), "{bad}");
         }
     }

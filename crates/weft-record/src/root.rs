@@ -3,9 +3,7 @@ use weft_keys::PublicKey;
 
 use crate::{
     Hash, Invalid, Kind, MeshId, Name, RecordId,
-    bounds::{
-        BASIS_POINTS, MAX_KEYS, MAX_KINDS, MAX_RESETS, MAX_ROLES, MAX_SCOPE_NAMES,
-    },
+    bounds::{BASIS_POINTS, MAX_KEYS, MAX_KINDS, MAX_RESETS, MAX_ROLES, MAX_SCOPE_NAMES},
     check,
 };
 
@@ -140,7 +138,9 @@ impl Root {
             (_, None) => return Err(Invalid::Contradiction("only the first root follows none")),
         }
         if self.version == 1 && !(self.resets.is_empty() && self.kept.is_empty()) {
-            return Err(Invalid::Contradiction("the first root has nothing to reset or keep"));
+            return Err(Invalid::Contradiction(
+                "the first root has nothing to reset or keep",
+            ));
         }
         check::length("roles", self.roles.len(), 0, MAX_ROLES)?;
         check::sorted("roles", self.roles.iter().map(|role| &role.name))?;
@@ -153,12 +153,26 @@ impl Root {
         }
         check::length("kept", self.kept.len(), 0, MAX_KINDS)?;
         check::sorted("kept", self.kept.iter().map(|kept| kept.kind))?;
-        check::number("until_s", self.validity.until_s, self.validity.from_s, u64::MAX)?;
-        check::number("k_site_bp", u64::from(self.privacy.k_site_bp), 0, u64::from(BASIS_POINTS))
+        check::number(
+            "until_s",
+            self.validity.until_s,
+            self.validity.from_s,
+            u64::MAX,
+        )?;
+        check::number(
+            "k_site_bp",
+            u64::from(self.privacy.k_site_bp),
+            0,
+            u64::from(BASIS_POINTS),
+        )
     }
 
     /// Roles that may sign this kind for this channel (or for any, without one).
-    pub(crate) fn roles_for(&self, kind: Kind, channel: Option<&Name>) -> impl Iterator<Item = &Role> {
+    pub(crate) fn roles_for(
+        &self,
+        kind: Kind,
+        channel: Option<&Name>,
+    ) -> impl Iterator<Item = &Role> {
         self.roles.iter().filter(move |role| {
             role.kinds.binary_search(&kind.number()).is_ok()
                 && channel.is_none_or(|channel| role.channels.contains(channel))
@@ -183,7 +197,9 @@ impl Role {
         check::length("a role's kinds", self.kinds.len(), 1, MAX_KINDS)?;
         check::sorted("a role's kinds", self.kinds.iter())?;
         if self.kinds.iter().any(|kind| *kind <= Kind::Root.number()) {
-            return Err(Invalid::Contradiction("no role may sign roots, and there is no kind 0"));
+            return Err(Invalid::Contradiction(
+                "no role may sign roots, and there is no kind 0",
+            ));
         }
         self.channels.check("a role's channels")?;
         self.sites.check("a role's sites")
@@ -200,7 +216,9 @@ impl Scope {
     }
 
     fn check(&self, field: &'static str) -> Result<(), Invalid> {
-        let Self::Only(names) = self else { return Ok(()) };
+        let Self::Only(names) = self else {
+            return Ok(());
+        };
         check::length(field, names.len(), 1, MAX_SCOPE_NAMES)?;
         check::sorted(field, names.iter())
     }

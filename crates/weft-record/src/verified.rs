@@ -33,20 +33,34 @@ impl<T> Verified<T> {
     }
 
     pub(crate) fn new(record: T, id: RecordId, envelope: Envelope, admitted_at_s: u64) -> Self {
-        Self { inner: Arc::new(Inner { record, id, envelope, admitted_at_s }) }
+        Self {
+            inner: Arc::new(Inner {
+                record,
+                id,
+                envelope,
+                admitted_at_s,
+            }),
+        }
     }
 }
 
 impl<T: Clone> Verified<T> {
     /// The same record with more signatures.
     pub(crate) fn with_envelope(&self, envelope: Envelope) -> Self {
-        Self::new(self.inner.record.clone(), self.inner.id, envelope, self.inner.admitted_at_s)
+        Self::new(
+            self.inner.record.clone(),
+            self.inner.id,
+            envelope,
+            self.inner.admitted_at_s,
+        )
     }
 }
 
 impl<T> Clone for Verified<T> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 

@@ -18,8 +18,12 @@ pub(super) enum Body {
 impl Body {
     pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, Refusal> {
         match kind {
-            Kind::Root => decode(kind, bytes, Root::check).map(Box::new).map(Self::Root),
-            Kind::Release => decode(kind, bytes, Release::check).map(Box::new).map(Self::Release),
+            Kind::Root => decode(kind, bytes, Root::check)
+                .map(Box::new)
+                .map(Self::Root),
+            Kind::Release => decode(kind, bytes, Release::check)
+                .map(Box::new)
+                .map(Self::Release),
             Kind::Head => decode(kind, bytes, Head::check).map(Self::Head),
         }
     }
@@ -30,8 +34,10 @@ fn decode<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     check: impl Fn(&T) -> Result<(), Invalid>,
 ) -> Result<T, Refusal> {
-    let record = codec::decode(bytes, MAX_RECORD_BYTES)
-        .map_err(|source| Refusal::Malformed { part: kind.name(), source })?;
+    let record = codec::decode(bytes, MAX_RECORD_BYTES).map_err(|source| Refusal::Malformed {
+        part: kind.name(),
+        source,
+    })?;
     check(&record).map_err(|source| Refusal::Invalid { kind, source })?;
     Ok(record)
 }
@@ -40,7 +46,10 @@ fn decode<T: Serialize + DeserializeOwned>(
 pub(super) fn check_frame(envelope: &Envelope) -> Result<(), Refusal> {
     let bytes = encoded_length(envelope.body.len(), envelope.sigs.len());
     if bytes > MAX_RECORD_BYTES {
-        return Err(Refusal::TooLong { bytes, limit: MAX_RECORD_BYTES });
+        return Err(Refusal::TooLong {
+            bytes,
+            limit: MAX_RECORD_BYTES,
+        });
     }
     if envelope.v != ENVELOPE_VERSION {
         return Err(Refusal::UnknownVersion(envelope.v));

@@ -27,10 +27,14 @@ impl Trust {
         backed?;
         let keys = signers.keys;
         if self.releases.len() >= MAX_RELEASES {
-            return Err(Refusal::Full { what: "releases", limit: MAX_RELEASES });
+            return Err(Refusal::Full {
+                what: "releases",
+                limit: MAX_RELEASES,
+            });
         }
         envelope.sigs.retain(|(key, _)| keys.contains(key));
-        self.releases.insert(id, Verified::new(release, id, envelope, now_s));
+        self.releases
+            .insert(id, Verified::new(release, id, envelope, now_s));
         Ok(Admission::New(Kind::Release, id))
     }
 
@@ -70,7 +74,10 @@ impl Trust {
             }
         };
         if !self.lines.contains_key(&head.channel) && self.lines.len() >= MAX_CHANNELS {
-            return Err(Refusal::Full { what: "channels", limit: MAX_CHANNELS });
+            return Err(Refusal::Full {
+                what: "channels",
+                limit: MAX_CHANNELS,
+            });
         }
         envelope.sigs.retain(|(key, _)| keys.contains(key));
         let fresh = self.new_line(&head.channel);
@@ -99,7 +106,11 @@ impl Trust {
         }
         if head.epoch < current {
             let (channel, epoch) = (channel.clone(), head.epoch);
-            return Err(Refusal::EpochPast { channel, current, epoch });
+            return Err(Refusal::EpochPast {
+                channel,
+                current,
+                epoch,
+            });
         }
         let opened = match self.lines.get(channel) {
             Some(line) => line.open(head)?,
@@ -108,7 +119,10 @@ impl Trust {
         let opening = match opened {
             Ok(opening) => opening,
             Err(Missing::Head(prev)) if self.is_head_elsewhere(&prev, channel) => {
-                return Err(Refusal::BrokenChain { channel: channel.clone(), seq: head.seq });
+                return Err(Refusal::BrokenChain {
+                    channel: channel.clone(),
+                    seq: head.seq,
+                });
             }
             Err(missing) => return Ok(Err(missing)),
         };
@@ -135,7 +149,10 @@ impl Trust {
             let backed = signers.role_threshold(root, Kind::Release, Some(channel));
             if backed.is_err() && !self.is_release_of_base(&release.id()) {
                 let channel = Some(channel.clone());
-                return Err(Refusal::OutOfScope { kind: Kind::Release, channel });
+                return Err(Refusal::OutOfScope {
+                    kind: Kind::Release,
+                    channel,
+                });
             }
         }
         Ok(Ok(opening))

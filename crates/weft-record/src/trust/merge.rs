@@ -46,7 +46,9 @@ impl Trust {
     }
 
     fn may_sign(&self, body: &Body, key: &PublicKey) -> bool {
-        let Some(newest) = self.roots.last() else { return false };
+        let Some(newest) = self.roots.last() else {
+            return false;
+        };
         let in_role = |role: &Role| role.keys.binary_search(key).is_ok();
         match body {
             Body::Root(root) => {
@@ -56,7 +58,9 @@ impl Trust {
                     || old.is_some_and(|old| old.keys.binary_search(key).is_ok())
             }
             Body::Release(_) => newest.roles_for(Kind::Release, None).any(in_role),
-            Body::Head(head) => newest.roles_for(Kind::Head, Some(&head.channel)).any(in_role),
+            Body::Head(head) => newest
+                .roles_for(Kind::Head, Some(&head.channel))
+                .any(in_role),
         }
     }
 

@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Envelope, Fork, Head, Kind, Memo, MeshId, Name, RecordId, Refusal, Release, Root, Verified,
-    bounds::MAX_HALF_SIGNED,
-    line::Line,
+    bounds::MAX_HALF_SIGNED, line::Line,
 };
 use body::{Body, check_frame};
 
@@ -164,7 +163,10 @@ impl Trust {
 
     /// Channels with at least one head.
     pub fn channels(&self) -> impl Iterator<Item = &Name> {
-        let used = self.lines.iter().filter(|(_, line)| !line.heads().is_empty());
+        let used = self
+            .lines
+            .iter()
+            .filter(|(_, line)| !line.heads().is_empty());
         used.map(|(channel, _)| channel)
     }
 
@@ -196,9 +198,17 @@ impl Trust {
     /// Every accepted record, in an order in which a new verifier admits them all.
     pub fn records(&self) -> impl Iterator<Item = &Envelope> {
         let roots = self.roots.iter().map(Verified::envelope);
-        let bases = self.lines.values().filter_map(Line::base_head).map(Verified::envelope);
+        let bases = self
+            .lines
+            .values()
+            .filter_map(Line::base_head)
+            .map(Verified::envelope);
         let releases = self.releases.values().map(Verified::envelope);
-        let heads = self.lines.values().flat_map(Line::own_heads).map(Verified::envelope);
+        let heads = self
+            .lines
+            .values()
+            .flat_map(Line::own_heads)
+            .map(Verified::envelope);
         roots.chain(bases).chain(releases).chain(heads)
     }
 
@@ -211,12 +221,18 @@ impl Trust {
         if let Some(head) = head {
             return Some(head.envelope());
         }
-        self.roots.iter().find(|root| root.id() == *id).map(Verified::envelope)
+        self.roots
+            .iter()
+            .find(|root| root.id() == *id)
+            .map(Verified::envelope)
     }
 
     /// The line on which the next head of this channel goes.
     pub(crate) fn line(&self, channel: &Name) -> Line {
-        self.lines.get(channel).cloned().unwrap_or_else(|| self.new_line(channel))
+        self.lines
+            .get(channel)
+            .cloned()
+            .unwrap_or_else(|| self.new_line(channel))
     }
 
     fn new_line(&self, channel: &Name) -> Line {

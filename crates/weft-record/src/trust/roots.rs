@@ -36,14 +36,20 @@ impl Trust {
         if let Some(old) = &old
             && root.prev != Some(old.id())
         {
-            return Err(Refusal::RootDoesNotFollow { version: root.version, expected: old.id() });
+            return Err(Refusal::RootDoesNotFollow {
+                version: root.version,
+                expected: old.id(),
+            });
         }
         if let Some(accepted) = self.roots.get(before) {
             let (version, accepted) = (root.version, accepted.id());
             return Err(Refusal::RootConflict { version, accepted });
         }
         if self.roots.len() >= MAX_ROOTS {
-            return Err(Refusal::Full { what: "roots", limit: MAX_ROOTS });
+            return Err(Refusal::Full {
+                what: "roots",
+                limit: MAX_ROOTS,
+            });
         }
         let epochs = self.epochs_after(&root)?;
         envelope.sigs.retain(|(key, _)| keys.contains(key));
@@ -63,12 +69,19 @@ impl Trust {
             let stands = current == (reset.epoch, reset.base);
             if reset.epoch <= current.0 && !stands {
                 let (channel, current) = (reset.channel.clone(), current.0);
-                return Err(Refusal::ResetGoesBack { channel, current, epoch: reset.epoch });
+                return Err(Refusal::ResetGoesBack {
+                    channel,
+                    current,
+                    epoch: reset.epoch,
+                });
             }
             epochs.insert(reset.channel.clone(), (reset.epoch, reset.base));
         }
         if epochs.len() > MAX_CHANNELS {
-            return Err(Refusal::Full { what: "channels", limit: MAX_CHANNELS });
+            return Err(Refusal::Full {
+                what: "channels",
+                limit: MAX_CHANNELS,
+            });
         }
         Ok(epochs)
     }
@@ -78,8 +91,10 @@ impl Trust {
     fn judge_again(&mut self, memo: &mut Memo) {
         let releases = std::mem::take(&mut self.releases);
         let lines = std::mem::take(&mut self.lines);
-        let heads: Vec<Verified<Head>> =
-            lines.into_values().flat_map(|line| line.heads().to_vec()).collect();
+        let heads: Vec<Verified<Head>> = lines
+            .into_values()
+            .flat_map(|line| line.heads().to_vec())
+            .collect();
         for head in &heads {
             if self.is_base(head, &head.id()) {
                 self.judge_head_again(head, memo);

@@ -15,13 +15,22 @@ pub(super) struct Signers<'a> {
 
 impl<'a> Signers<'a> {
     pub(super) fn new(envelope: &'a Envelope, id: &RecordId, memo: &'a mut Memo) -> Self {
-        Self { envelope, message: envelope.signed_bytes_of(id), memo, keys: Vec::new() }
+        Self {
+            envelope,
+            message: envelope.signed_bytes_of(id),
+            memo,
+            keys: Vec::new(),
+        }
     }
 
     pub(super) fn root_threshold(&mut self, root: &Root) -> Result<(), Refusal> {
         let (have, need) = (self.count(&root.keys)?, usize::from(root.threshold));
         if have < need {
-            return Err(Refusal::BelowThreshold { kind: Kind::Root, have, need });
+            return Err(Refusal::BelowThreshold {
+                kind: Kind::Root,
+                have,
+                need,
+            });
         }
         Ok(())
     }
@@ -33,7 +42,10 @@ impl<'a> Signers<'a> {
         kind: Kind,
         channel: Option<&Name>,
     ) -> Result<(), Refusal> {
-        let mut refusal = Refusal::OutOfScope { kind, channel: channel.cloned() };
+        let mut refusal = Refusal::OutOfScope {
+            kind,
+            channel: channel.cloned(),
+        };
         let (mut reached, mut best) = (false, 0);
         for role in root.roles_for(kind, channel) {
             let (have, need) = (self.count(&role.keys)?, usize::from(role.threshold));
@@ -53,7 +65,10 @@ impl<'a> Signers<'a> {
         kind: Kind,
         channel: Option<&Name>,
     ) -> Result<(), Refusal> {
-        let mut last = Err(Refusal::OutOfScope { kind, channel: channel.cloned() });
+        let mut last = Err(Refusal::OutOfScope {
+            kind,
+            channel: channel.cloned(),
+        });
         for root in roots.iter().rev() {
             last = self.role_threshold(root, kind, channel);
             if last.is_ok() {
@@ -66,7 +81,9 @@ impl<'a> Signers<'a> {
     fn count(&mut self, keys: &[PublicKey]) -> Result<usize, Refusal> {
         let mut count = 0;
         for key in keys {
-            let Some(signature) = self.envelope.signature_of(key) else { continue };
+            let Some(signature) = self.envelope.signature_of(key) else {
+                continue;
+            };
             if !self.memo.verify(key, &self.message, signature) {
                 return Err(Refusal::BadSignature(*key));
             }

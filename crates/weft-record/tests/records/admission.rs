@@ -11,7 +11,10 @@ fn a_line_of_heads_is_accepted_in_order() {
     let mut mesh = Mesh::new();
     let first = mesh.publish_release("1.0.0", 1);
     let second = mesh.publish_release("1.1.0", 2);
-    let (a, b) = (mesh.publish_head("stable", first), mesh.publish_head("stable", second));
+    let (a, b) = (
+        mesh.publish_head("stable", first),
+        mesh.publish_head("stable", second),
+    );
     let stable = name("stable");
     let ids: Vec<RecordId> = mesh.trust.heads(&stable).iter().map(Verified::id).collect();
     assert_eq!(ids, [a, b]);
@@ -63,8 +66,10 @@ fn signatures_by_different_paths_add_up() {
     let mut mesh = Mesh::new();
     let release = mesh.publish_release("1.0.0", 1);
     let head = mesh.draft(release);
-    let halves: Vec<Envelope> =
-        HEAD.iter().map(|seed| mesh.seal(Kind::Head, &head, &[*seed])).collect();
+    let halves: Vec<Envelope> = HEAD
+        .iter()
+        .map(|seed| mesh.seal(Kind::Head, &head, &[*seed]))
+        .collect();
     let refusal = mesh.admit(&halves[0]).unwrap_err();
     assert_eq!(refusal.attack(), "key compromise below threshold");
     assert!(mesh.trust.heads(&name("stable")).is_empty());
@@ -79,7 +84,11 @@ fn further_signatures_of_the_role_are_kept_and_others_are_not() {
     let [a, b, c] = ROOT;
     mesh.admit_new(&sealed(Kind::Root, root.mesh_id, &root, &[a, b, 99]));
     let id = mesh.trust.root().unwrap().id();
-    assert_eq!(mesh.trust.envelope(&id).unwrap().sigs.len(), 2, "key 99 is nobody's");
+    assert_eq!(
+        mesh.trust.envelope(&id).unwrap().sigs.len(),
+        2,
+        "key 99 is nobody's"
+    );
     let other = sealed(Kind::Root, root.mesh_id, &root, &[b, c, 98]);
     assert_eq!(mesh.admit(&other), Ok(Admission::Merged));
     assert_eq!(mesh.trust.envelope(&id).unwrap().sigs.len(), 3);
@@ -117,7 +126,10 @@ fn a_builder_refuses_what_every_verifier_would() {
     mesh.admit_new(&envelope);
     assert_eq!(mesh.trust.floor(&stable), 2);
     let refused = next_head(&mesh.trust, &stable, old, Hash::ZERO, NOW_S);
-    assert!(matches!(refused, Err(BuildError::Refused(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(BuildError::Refused(_))),
+        "{refused:?}"
+    );
     let joining = Mesh::joining(mesh.trust.mesh_id());
     let refused = next_head(&joining.trust, &stable, old, Hash::ZERO, NOW_S);
     assert_eq!(refused, Err(BuildError::NoRoot(mesh.trust.mesh_id())));
@@ -147,6 +159,13 @@ fn a_release_is_the_same_record_whoever_signs() {
     let once = mesh.seal(Kind::Release, &release("1.0.0", 1), &RELEASE);
     let twice = mesh.seal(Kind::Release, &release("1.0.0", 1), &[10, 11]);
     assert_eq!(once.record_id(), twice.record_id());
-    let as_head = Envelope { kind: Kind::Head as u8, ..once.clone() };
-    assert_ne!(once.record_id(), as_head.record_id(), "the kind is part of the name");
+    let as_head = Envelope {
+        kind: Kind::Head as u8,
+        ..once.clone()
+    };
+    assert_ne!(
+        once.record_id(),
+        as_head.record_id(),
+        "the kind is part of the name"
+    );
 }

@@ -22,7 +22,11 @@ static STORY: LazyLock<Story> = LazyLock::new(|| {
     let mut records: Vec<Envelope> = mesh.trust.records().cloned().collect();
     let mut ids = Vec::new();
     for number in 1..4_u64 {
-        let envelope = mesh.seal(Kind::Release, &release(&format!("1.{number}.0"), number), &[10]);
+        let envelope = mesh.seal(
+            Kind::Release,
+            &release(&format!("1.{number}.0"), number),
+            &[10],
+        );
         ids.push(mesh.admit_new(&envelope));
         records.push(envelope);
     }
@@ -41,13 +45,29 @@ static STORY: LazyLock<Story> = LazyLock::new(|| {
     for _ in 0..2 {
         let head = draft(&mesh, "beta", ids[1]);
         publish(&mut mesh, &mut records, &head, &[25]);
-        publish(&mut mesh, &mut records, &Head { issued_at_s: 1, ..head }, &[25]);
+        publish(
+            &mut mesh,
+            &mut records,
+            &Head {
+                issued_at_s: 1,
+                ..head
+            },
+            &[25],
+        );
         let joined = draft(&mesh, "beta", ids[2]);
         publish(&mut mesh, &mut records, &joined, &[25]);
     }
     let last = draft(&mesh, "beta", ids[1]);
     publish(&mut mesh, &mut records, &last, &[25]);
-    publish(&mut mesh, &mut records, &Head { issued_at_s: 2, ..last }, &[25]);
+    publish(
+        &mut mesh,
+        &mut records,
+        &Head {
+            issued_at_s: 2,
+            ..last
+        },
+        &[25],
+    );
     // stable: a line, of which the second head becomes the base of a new epoch
     let mut line = Vec::new();
     for number in 0..4 {
@@ -59,7 +79,11 @@ static STORY: LazyLock<Story> = LazyLock::new(|| {
     root.resets.retain(|reset| reset.channel == name("stable"));
     root.resets[0].base = Some(line[1]);
     let scope = Scope::Only(vec![name("stable")]);
-    let place = root.roles.iter().position(|role| role.name == name("head")).unwrap();
+    let place = root
+        .roles
+        .iter()
+        .position(|role| role.name == name("head"))
+        .unwrap();
     root.roles[place] = role("head", &[30], 1, Kind::Head, scope);
     let envelope = mesh.seal(Kind::Root, &root, &ROOT);
     mesh.admit_new(&envelope);
@@ -68,7 +92,11 @@ static STORY: LazyLock<Story> = LazyLock::new(|| {
         let head = draft(&mesh, "stable", ids[2]);
         publish(&mut mesh, &mut records, &head, &[30]);
     }
-    Story { mesh_id: mesh.trust.mesh_id(), records, memo: mesh.memo }
+    Story {
+        mesh_id: mesh.trust.mesh_id(),
+        records,
+        memo: mesh.memo,
+    }
 });
 
 /// Offers the records again and again until nothing changes any more.
@@ -92,10 +120,20 @@ fn verdict(trust: &Trust) -> impl PartialEq + std::fmt::Debug + use<> {
     let of = |channel: &weft_record::Name| {
         let heads: Vec<_> = trust.heads(channel).iter().map(Verified::id).collect();
         let newest = trust.head(channel).map(Verified::id);
-        (heads, newest, trust.fork(channel).cloned(), trust.floor(channel), trust.epoch(channel))
+        (
+            heads,
+            newest,
+            trust.fork(channel).cloned(),
+            trust.floor(channel),
+            trust.epoch(channel),
+        )
     };
     let releases: Vec<_> = trust.releases().map(Verified::id).collect();
-    (trust.digest(), channels.map(|channel| of(&channel)), releases)
+    (
+        trust.digest(),
+        channels.map(|channel| of(&channel)),
+        releases,
+    )
 }
 
 /// Each asks the other for what it lacks until neither learns anything.
@@ -125,7 +163,11 @@ fn hand_over(from: &Trust, to: &mut Trust, budget_bytes: usize, memo: &mut Memo)
 fn the_story_has_everything_in_it() {
     let trust = settle(&STORY.records);
     assert_eq!(trust.root_chain().len(), 2);
-    assert_eq!(trust.heads(&name("stable")).len(), 1 + 3, "the base and three heads");
+    assert_eq!(
+        trust.heads(&name("stable")).len(),
+        1 + 3,
+        "the base and three heads"
+    );
     assert!(trust.fork(&name("beta")).is_some());
     assert!(trust.fork(&name("stable")).is_none());
     assert_eq!(trust.epoch(&name("stable")), 1);
@@ -240,7 +282,10 @@ fn branches_that_part_far_back_are_exchanged_without_the_rest() {
     }
     assert_eq!(ours.trust.digest(), theirs.trust.digest());
     assert_eq!(ours.trust.fork(&name("beta")).unwrap().seq, 400);
-    assert!((60..=60 + 64).contains(&sent), "{sent} heads were sent for 60");
+    assert!(
+        (60..=60 + 64).contains(&sent),
+        "{sent} heads were sent for 60"
+    );
 }
 
 #[test]
@@ -264,8 +309,12 @@ fn what_others_say_they_have_is_not_trusted() {
     // heads that are not known here count for nothing
     let mut honest = Trust::new(STORY.mesh_id);
     let mut memo = STORY.memo.clone();
-    honest.admit(full.root_chain()[0].envelope().clone(), NOW_S, &mut memo).unwrap();
-    honest.admit(full.root_chain()[1].envelope().clone(), NOW_S, &mut memo).unwrap();
+    honest
+        .admit(full.root_chain()[0].envelope().clone(), NOW_S, &mut memo)
+        .unwrap();
+    honest
+        .admit(full.root_chain()[1].envelope().clone(), NOW_S, &mut memo)
+        .unwrap();
     for envelope in full.missing_for(&lie, usize::MAX) {
         honest.admit(envelope, NOW_S, &mut memo).unwrap();
     }
@@ -275,9 +324,16 @@ fn what_others_say_they_have_is_not_trusted() {
         (head.seq, head.epoch) = (u64::MAX, full.epoch(&head.channel));
     }
     assert!(full.missing_for(&lie, usize::MAX).is_empty());
-    let other_root = Have { root_version: 2, root: weft_record::RecordId([1; 32]), ..lie.clone() };
+    let other_root = Have {
+        root_version: 2,
+        root: weft_record::RecordId([1; 32]),
+        ..lie.clone()
+    };
     assert!(full.missing_for(&other_root, usize::MAX).is_empty());
-    let ahead = Have { root_version: u64::MAX, ..lie };
+    let ahead = Have {
+        root_version: u64::MAX,
+        ..lie
+    };
     assert!(full.missing_for(&ahead, usize::MAX).is_empty());
 }
 

@@ -36,7 +36,10 @@ fn every_shorter_or_longer_form_is_refused() {
         let bytes = envelope.encode();
         for cut in 0..bytes.len() {
             let refusal = Envelope::decode(&bytes[..cut]).unwrap_err();
-            assert!(matches!(refusal, Refusal::Malformed { .. }), "{cut}: {refusal}");
+            assert!(
+                matches!(refusal, Refusal::Malformed { .. }),
+                "{cut}: {refusal}"
+            );
         }
         let longer = [&bytes[..], &[0]].concat();
         let refusal = Envelope::decode(&longer).unwrap_err();
@@ -65,9 +68,15 @@ fn a_length_that_lies_is_refused_before_anything_is_made_of_it() {
     let mut bytes = envelope.encode();
     // the body's length follows version, kind and mesh
     bytes[34..42].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(Envelope::decode(&bytes), Err(Refusal::Malformed { .. })));
+    assert!(matches!(
+        Envelope::decode(&bytes),
+        Err(Refusal::Malformed { .. })
+    ));
     bytes[34..42].copy_from_slice(&(1_u64 << 40).to_le_bytes());
-    assert!(matches!(Envelope::decode(&bytes), Err(Refusal::Malformed { .. })));
+    assert!(matches!(
+        Envelope::decode(&bytes),
+        Err(Refusal::Malformed { .. })
+    ));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use crate::mesh::{Mesh, NOW_S, name};
 
 /// A second head for the place of `head`.
 fn rival(head: &Head, number: u64) -> Head {
-    Head { issued_at_s: NOW_S + number, ..head.clone() }
+    Head {
+        issued_at_s: NOW_S + number,
+        ..head.clone()
+    }
 }
 
 /// A mesh whose `stable` has `a` and `b` at place 1.
@@ -38,13 +41,20 @@ fn a_longer_branch_does_not_win() {
     let release = mesh.trust.head(&name("stable")).unwrap().release;
     // an admin that has not seen b goes on from a
     let mut blind = Mesh::joining(mesh.trust.mesh_id());
-    for envelope in mesh.trust.records().filter(|envelope| envelope.record_id() != b) {
+    for envelope in mesh
+        .trust
+        .records()
+        .filter(|envelope| envelope.record_id() != b)
+    {
         blind.admit_new(envelope);
     }
     let c = blind.seal_head(&blind.draft(release));
     let c = mesh.admit_new(&c);
     let fork = mesh.trust.fork(&name("stable")).unwrap();
-    assert_eq!((fork.seq, fork.common, fork.tips.len()), (1, Some(common), 2));
+    assert_eq!(
+        (fork.seq, fork.common, fork.tips.len()),
+        (1, Some(common), 2)
+    );
     assert!(fork.tips.contains(&c) && fork.tips.contains(&b) && !fork.tips.contains(&a));
 }
 
@@ -66,7 +76,11 @@ fn branches_of_different_length_are_joined() {
     let (mut mesh, _, a, b) = forked();
     let release = mesh.trust.head(&name("stable")).unwrap().release;
     let mut blind = Mesh::joining(mesh.trust.mesh_id());
-    for envelope in mesh.trust.records().filter(|envelope| envelope.record_id() != b) {
+    for envelope in mesh
+        .trust
+        .records()
+        .filter(|envelope| envelope.record_id() != b)
+    {
         blind.admit_new(envelope);
     }
     for _ in 0..3 {
@@ -77,7 +91,10 @@ fn branches_of_different_length_are_joined() {
     assert!(mesh.trust.fork(&name("stable")).is_some());
     mesh.publish_head("stable", release);
     let head = mesh.trust.head(&name("stable")).unwrap();
-    assert_eq!((head.seq, head.prevs.contains(&b), head.prevs.contains(&a)), (5, true, false));
+    assert_eq!(
+        (head.seq, head.prevs.contains(&b), head.prevs.contains(&a)),
+        (5, true, false)
+    );
     assert!(mesh.trust.fork(&name("stable")).is_none());
 }
 
@@ -86,7 +103,10 @@ fn a_floor_holds_across_branches() {
     let mut mesh = Mesh::new();
     let release = mesh.publish_release("1.0.0", 5);
     let head = mesh.draft(release);
-    let high = Head { counter_floor: 5, ..head.clone() };
+    let high = Head {
+        counter_floor: 5,
+        ..head.clone()
+    };
     for head in [head, high] {
         let envelope = mesh.seal_head(&head);
         mesh.admit_new(&envelope);
@@ -96,7 +116,10 @@ fn a_floor_holds_across_branches() {
     assert_eq!((joining.counter_floor, joining.prevs.len()), (5, 2));
     joining.counter_floor = 4;
     let envelope = mesh.seal_head(&joining);
-    assert!(matches!(mesh.admit(&envelope), Err(Refusal::FloorLowered { .. })));
+    assert!(matches!(
+        mesh.admit(&envelope),
+        Err(Refusal::FloorLowered { .. })
+    ));
 }
 
 #[test]

@@ -50,8 +50,15 @@ pub(crate) fn genesis() -> Root {
         role("head", &HEAD, 2, Kind::Head, stable),
         role("beta", &BETA_HEAD, 1, Kind::Head, beta),
     ];
-    let validity = Validity { from_s: NOW_S - 1000, until_s: NOW_S + 1000 };
-    let privacy = PrivacyFloors { k: 20, k_site_bp: 2500, epsilon_milli: 1000 };
+    let validity = Validity {
+        from_s: NOW_S - 1000,
+        until_s: NOW_S + 1000,
+    };
+    let privacy = PrivacyFloors {
+        k: 20,
+        k_site_bp: 2500,
+        epsilon_milli: 1000,
+    };
     Root::genesis(public(&ROOT), 2, roles, validity, privacy).unwrap()
 }
 
@@ -62,7 +69,12 @@ pub(crate) fn sealed<T: serde::Serialize>(
     seeds: &[u8],
 ) -> Envelope {
     let keys: Vec<SecretKey> = seeds.iter().map(|seed| key(*seed)).collect();
-    seal(kind, mesh_id, codec::encode(record), &keys.iter().collect::<Vec<_>>())
+    seal(
+        kind,
+        mesh_id,
+        codec::encode(record),
+        &keys.iter().collect::<Vec<_>>(),
+    )
 }
 
 pub(crate) fn file(path: &str, content: &str) -> FileEntry {
@@ -128,13 +140,19 @@ impl Mesh {
         let root = genesis();
         let mut mesh = Self::joining(root.mesh_id);
         let envelope = sealed(Kind::Root, root.mesh_id, &root, &ROOT[..2]);
-        assert!(matches!(mesh.admit(&envelope), Ok(Admission::New(Kind::Root, _))));
+        assert!(matches!(
+            mesh.admit(&envelope),
+            Ok(Admission::New(Kind::Root, _))
+        ));
         mesh
     }
 
     /// Holds nothing.
     pub(crate) fn joining(mesh_id: MeshId) -> Self {
-        Self { trust: Trust::new(mesh_id), memo: Memo::default() }
+        Self {
+            trust: Trust::new(mesh_id),
+            memo: Memo::default(),
+        }
     }
 
     pub(crate) fn admit(&mut self, envelope: &Envelope) -> Result<Admission, Refusal> {
@@ -164,7 +182,11 @@ impl Mesh {
     }
 
     pub(crate) fn seal_head(&self, head: &Head) -> Envelope {
-        let seeds: &[u8] = if head.channel == name("beta") { &BETA_HEAD } else { &HEAD };
+        let seeds: &[u8] = if head.channel == name("beta") {
+            &BETA_HEAD
+        } else {
+            &HEAD
+        };
         self.seal(Kind::Head, head, seeds)
     }
 

@@ -21,7 +21,10 @@ fn refused(mesh: &mut Mesh, envelope: &Envelope, attack: &str) -> Refusal {
 /// A mesh at head 1 of `stable`, whose releases are returned.
 fn running() -> (Mesh, RecordId, RecordId) {
     let mut mesh = Mesh::new();
-    let (old, new) = (mesh.publish_release("1.0.0", 1), mesh.publish_release("1.1.0", 2));
+    let (old, new) = (
+        mesh.publish_release("1.0.0", 1),
+        mesh.publish_release("1.1.0", 2),
+    );
     mesh.publish_head("stable", old);
     mesh.publish_head("stable", new);
     (mesh, old, new)
@@ -43,7 +46,10 @@ fn a_tampered_signature() {
     let mut envelope = mesh.seal_head(&mesh.draft(new));
     envelope.sigs[1].1 = Signature::from_bytes([3; 64]);
     let liar = envelope.sigs[1].0;
-    assert_eq!(refused(&mut mesh, &envelope, "tampering"), Refusal::BadSignature(liar));
+    assert_eq!(
+        refused(&mut mesh, &envelope, "tampering"),
+        Refusal::BadSignature(liar)
+    );
 }
 
 #[test]
@@ -73,7 +79,13 @@ fn a_record_of_another_mesh() {
     let other = MeshId([8; 32]);
     let envelope = sealed(Kind::Head, other, &mesh.draft(new), &HEAD);
     let refusal = refused(&mut mesh, &envelope, "replay to another mesh");
-    assert_eq!(refusal, Refusal::OtherMesh { found: other, expected: mesh.trust.mesh_id() });
+    assert_eq!(
+        refusal,
+        Refusal::OtherMesh {
+            found: other,
+            expected: mesh.trust.mesh_id()
+        }
+    );
 }
 
 #[test]
@@ -93,10 +105,24 @@ fn too_few_signatures() {
     let (mut mesh, _, new) = running();
     let nobody = mesh.seal(Kind::Head, &mesh.draft(new), &[77]);
     let refusal = refused(&mut mesh, &nobody, "key compromise below threshold");
-    assert_eq!(refusal, Refusal::BelowThreshold { kind: Kind::Head, have: 0, need: 2 });
+    assert_eq!(
+        refusal,
+        Refusal::BelowThreshold {
+            kind: Kind::Head,
+            have: 0,
+            need: 2
+        }
+    );
     let envelope = mesh.seal(Kind::Head, &mesh.draft(new), &HEAD[..1]);
     let refusal = refused(&mut mesh, &envelope, "key compromise below threshold");
-    assert_eq!(refusal, Refusal::BelowThreshold { kind: Kind::Head, have: 1, need: 2 });
+    assert_eq!(
+        refusal,
+        Refusal::BelowThreshold {
+            kind: Kind::Head,
+            have: 1,
+            need: 2
+        }
+    );
     let root = genesis();
     let mut joining = Mesh::joining(root.mesh_id);
     let alone = sealed(Kind::Root, root.mesh_id, &root, &ROOT[..1]);
@@ -128,7 +154,8 @@ fn a_channel_that_no_role_covers() {
 fn a_release_that_was_signed_for_other_channels() {
     let mut root = genesis();
     let only_beta = Scope::Only(vec![name("beta")]);
-    root.roles.push(role("trial", &[40], 1, Kind::Release, only_beta));
+    root.roles
+        .push(role("trial", &[40], 1, Kind::Release, only_beta));
     let root = Root::genesis(root.keys, 2, root.roles, root.validity, root.privacy).unwrap();
     let mut mesh = Mesh::joining(root.mesh_id);
     mesh.admit_new(&sealed(Kind::Root, root.mesh_id, &root, &ROOT));
@@ -143,8 +170,12 @@ fn a_release_that_was_signed_for_other_channels() {
 fn heads_that_do_not_follow_what_they_name() {
     let (mut mesh, old, new) = running();
     let beta = mesh.publish_head("beta", old);
-    let stable: Vec<RecordId> =
-        mesh.trust.heads(&name("stable")).iter().map(Verified::id).collect();
+    let stable: Vec<RecordId> = mesh
+        .trust
+        .heads(&name("stable"))
+        .iter()
+        .map(Verified::id)
+        .collect();
     let mut check = |change: &dyn Fn(&mut Head), attack: &str| {
         let mut head = mesh.draft(new);
         change(&mut head);
@@ -163,9 +194,15 @@ fn heads_that_do_not_follow_what_they_name() {
     };
     check(&|head| head.prevs.clone_from(&both), "mix-and-match");
     let refusal = check(&|head| head.history.0[0] ^= 1, "equivocation");
-    assert!(matches!(refusal, Refusal::OtherHistory { seq: 2, .. }), "{refusal}");
+    assert!(
+        matches!(refusal, Refusal::OtherHistory { seq: 2, .. }),
+        "{refusal}"
+    );
     check(&|head| head.prevs = Vec::new(), "tampering");
-    check(&|head| (head.seq, head.history) = (0, weft_record::Hash::of(b"")), "mix-and-match");
+    check(
+        &|head| (head.seq, head.history) = (0, weft_record::Hash::of(b"")),
+        "mix-and-match",
+    );
 }
 
 #[test]
@@ -179,11 +216,31 @@ fn rollback_below_the_floor() {
     back.release = old;
     let envelope = mesh.seal_head(&back);
     let refusal = refused(&mut mesh, &envelope, "rollback");
-    assert!(matches!(refusal, Refusal::BelowFloor { counter: 1, floor: 2, .. }), "{refusal}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::BelowFloor {
+                counter: 1,
+                floor: 2,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
     back.counter_floor = 1;
     let envelope = mesh.seal_head(&back);
     let refusal = refused(&mut mesh, &envelope, "rollback");
-    assert!(matches!(refusal, Refusal::FloorLowered { current: 2, floor: 1, .. }), "{refusal}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::FloorLowered {
+                current: 2,
+                floor: 1,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
     // an honest way back stays open while the floor allows it
     let third = mesh.publish_release("1.2.0", 3);
     mesh.publish_head("stable", third);
@@ -205,8 +262,14 @@ fn more_signatures_than_any_record_needs() {
     let (mut mesh, ..) = running();
     let seeds: Vec<u8> = (100..=132).collect();
     let envelope = mesh.seal(Kind::Release, &release("2.0.0", 3), &seeds);
-    assert_eq!(refused(&mut mesh, &envelope, "endless data"), Refusal::TooManySignatures(33));
-    assert_eq!(Envelope::decode(&envelope.encode()), Err(Refusal::TooManySignatures(33)));
+    assert_eq!(
+        refused(&mut mesh, &envelope, "endless data"),
+        Refusal::TooManySignatures(33)
+    );
+    assert_eq!(
+        Envelope::decode(&envelope.encode()),
+        Err(Refusal::TooManySignatures(33))
+    );
 }
 
 #[test]
@@ -218,8 +281,14 @@ fn signatures_out_of_order_or_twice() {
     let mut twice = good.clone();
     twice.sigs[1] = twice.sigs[0];
     for wrong in [swapped, twice] {
-        assert_eq!(refused(&mut mesh, &wrong, "tampering"), Refusal::UnsortedSignatures);
-        assert_eq!(Envelope::decode(&wrong.encode()), Err(Refusal::UnsortedSignatures));
+        assert_eq!(
+            refused(&mut mesh, &wrong, "tampering"),
+            Refusal::UnsortedSignatures
+        );
+        assert_eq!(
+            Envelope::decode(&wrong.encode()),
+            Err(Refusal::UnsortedSignatures)
+        );
     }
 }
 
@@ -242,7 +311,11 @@ fn a_root_that_would_trust_a_key_of_small_order() {
     let root = genesis();
     let mut envelope = sealed(Kind::Root, root.mesh_id, &root, &ROOT);
     let first = root.keys[0];
-    let place = envelope.body.windows(32).position(|bytes| bytes == first.as_bytes()).unwrap();
+    let place = envelope
+        .body
+        .windows(32)
+        .position(|bytes| bytes == first.as_bytes())
+        .unwrap();
     envelope.body[place..place + 32].fill(0);
     let mut joining = Mesh::joining(root.mesh_id);
     let refusal = refused(&mut joining, &envelope, "tampering");
@@ -253,13 +326,31 @@ fn a_root_that_would_trust_a_key_of_small_order() {
 fn versions_and_kinds_that_are_not_known() {
     let (mut mesh, _, new) = running();
     let good = mesh.seal_head(&mesh.draft(new));
-    let later = Envelope { v: 2, ..good.clone() };
-    assert_eq!(refused(&mut mesh, &later, "unknown record"), Refusal::UnknownVersion(2));
-    assert_eq!(Envelope::decode(&later.encode()), Err(Refusal::UnknownVersion(2)));
+    let later = Envelope {
+        v: 2,
+        ..good.clone()
+    };
+    assert_eq!(
+        refused(&mut mesh, &later, "unknown record"),
+        Refusal::UnknownVersion(2)
+    );
+    assert_eq!(
+        Envelope::decode(&later.encode()),
+        Err(Refusal::UnknownVersion(2))
+    );
     for kind in [0, 4, 255] {
-        let other = Envelope { kind, ..good.clone() };
-        assert_eq!(refused(&mut mesh, &other, "unknown record"), Refusal::UnknownKind(kind));
-        assert_eq!(Envelope::decode(&other.encode()), Err(Refusal::UnknownKind(kind)));
+        let other = Envelope {
+            kind,
+            ..good.clone()
+        };
+        assert_eq!(
+            refused(&mut mesh, &other, "unknown record"),
+            Refusal::UnknownKind(kind)
+        );
+        assert_eq!(
+            Envelope::decode(&other.encode()),
+            Err(Refusal::UnknownKind(kind))
+        );
     }
 }
 
@@ -277,12 +368,21 @@ fn a_second_root_of_one_version() {
     other.validity.until_s += 1;
     let envelope = mesh.seal(Kind::Root, &other, &ROOT);
     let refusal = refused(&mut mesh, &envelope, "key compromise at threshold");
-    assert_eq!(refusal, Refusal::RootConflict { version: 2, accepted });
+    assert_eq!(
+        refusal,
+        Refusal::RootConflict {
+            version: 2,
+            accepted
+        }
+    );
     let mut stray = second;
     stray.prev = Some(RecordId([4; 32]));
     let envelope = mesh.seal(Kind::Root, &stray, &ROOT);
     let refusal = refused(&mut mesh, &envelope, "key compromise at threshold");
-    assert!(matches!(refusal, Refusal::RootDoesNotFollow { version: 2, .. }), "{refusal}");
+    assert!(
+        matches!(refusal, Refusal::RootDoesNotFollow { version: 2, .. }),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -293,33 +393,79 @@ fn fields_with_values_that_are_not_allowed() {
         change(&mut wrong);
         let envelope = mesh.seal(Kind::Release, &wrong, &RELEASE);
         match refused(&mut mesh, &envelope, "tampering") {
-            Refusal::Invalid { kind: Kind::Release, source } => source,
+            Refusal::Invalid {
+                kind: Kind::Release,
+                source,
+            } => source,
             other => panic!("{other}"),
         }
     };
     let is_path = |invalid: Invalid| assert!(matches!(invalid, Invalid::Path(_)), "{invalid}");
-    is_path(check(&|release| release.variants[0].files[0].path = "../../etc/passwd".into()));
-    is_path(check(&|release| release.variants[0].files[0].path = "/etc/passwd".into()));
+    is_path(check(&|release| {
+        release.variants[0].files[0].path = "../../etc/passwd".into()
+    }));
+    is_path(check(&|release| {
+        release.variants[0].files[0].path = "/etc/passwd".into()
+    }));
     // one file over another, also where case is folded, and a file where a folder must be
-    is_path(check(&|release| release.template = Some(file("model.gguf", "x"))));
-    is_path(check(&|release| release.template = Some(file("Model.GGUF", "x"))));
-    is_path(check(&|release| release.template = Some(file("model.gguf/x", "x"))));
+    is_path(check(&|release| {
+        release.template = Some(file("model.gguf", "x"))
+    }));
+    is_path(check(&|release| {
+        release.template = Some(file("Model.GGUF", "x"))
+    }));
+    is_path(check(&|release| {
+        release.template = Some(file("model.gguf/x", "x"))
+    }));
     let is = |invalid: Invalid, text: &str| {
         assert!(invalid.to_string().contains(text), "{invalid}");
     };
-    is(check(&|release| release.variants.swap(0, 1)), "variants are not sorted");
-    is(check(&|release| release.variants[1] = release.variants[0].clone()), "not sorted");
+    is(
+        check(&|release| release.variants.swap(0, 1)),
+        "variants are not sorted",
+    );
+    is(
+        check(&|release| release.variants[1] = release.variants[0].clone()),
+        "not sorted",
+    );
     is(check(&|release| release.variants.clear()), "variants has 0");
-    is(check(&|release| release.variants[0].files.clear()), "files has 0");
-    is(check(&|release| release.variants[0].files[0].length = 0), "length is 0");
-    is(check(&|release| release.version = "latest".into()), "not a version");
-    is(check(&|release| release.notes = "\u{1b}[2J".into()), "control characters");
-    is(check(&|release| release.probe_set.probes[0].expected.truncate(1)), "answers has 1");
-    is(check(&|release| release.probe_set.probes[0].max_tokens = 3), "answer has 4");
-    is(check(&|release| release.probe_set.limits.min_match_bp = 10_001), "min_match_bp is 10001");
+    is(
+        check(&|release| release.variants[0].files.clear()),
+        "files has 0",
+    );
+    is(
+        check(&|release| release.variants[0].files[0].length = 0),
+        "length is 0",
+    );
+    is(
+        check(&|release| release.version = "latest".into()),
+        "not a version",
+    );
+    is(
+        check(&|release| release.notes = "\u{1b}[2J".into()),
+        "control characters",
+    );
+    is(
+        check(&|release| release.probe_set.probes[0].expected.truncate(1)),
+        "answers has 1",
+    );
+    is(
+        check(&|release| release.probe_set.probes[0].max_tokens = 3),
+        "answer has 4",
+    );
+    is(
+        check(&|release| release.probe_set.limits.min_match_bp = 10_001),
+        "min_match_bp is 10001",
+    );
     let avx2: Name = name("avx2");
-    is(check(&|release| release.variants[0].requires.isa.push(avx2.clone())), "isa are not");
-    is(check(&|release| release.notes = "x".repeat(5000)), "notes has 5000");
+    is(
+        check(&|release| release.variants[0].requires.isa.push(avx2.clone())),
+        "isa are not",
+    );
+    is(
+        check(&|release| release.notes = "x".repeat(5000)),
+        "notes has 5000",
+    );
 }
 
 #[test]
@@ -332,24 +478,51 @@ fn roots_with_values_that_are_not_allowed() {
         let mut joining = Mesh::joining(wrong.mesh_id);
         let envelope = sealed(Kind::Root, wrong.mesh_id, &wrong, &ROOT);
         let refusal = refused(&mut joining, &envelope, "tampering");
-        assert!(matches!(refusal, Refusal::Invalid { kind: Kind::Root, .. }), "{refusal}");
+        assert!(
+            matches!(
+                refusal,
+                Refusal::Invalid {
+                    kind: Kind::Root,
+                    ..
+                }
+            ),
+            "{refusal}"
+        );
         assert!(refusal.to_string().contains(text), "{refusal}");
     };
     check(&|root| root.threshold = 0, "threshold is 0");
     check(&|root| root.threshold = 4, "threshold is 4");
     check(&|root| root.keys.swap(0, 1), "root keys are not sorted");
     // one key twice must not count twice
-    check(&|root| root.keys[1] = root.keys[0], "root keys are not sorted");
+    check(
+        &|root| root.keys[1] = root.keys[0],
+        "root keys are not sorted",
+    );
     check(&|root| root.keys.clear(), "root keys has 0");
     check(&|root| root.roles.swap(0, 1), "roles are not sorted");
-    check(&|root| root.roles[0].kinds = vec![1], "no role may sign roots");
-    check(&|root| root.roles[0].kinds = vec![3, 2], "kinds are not sorted");
-    check(&|root| root.roles[0].channels = Scope::Only(Vec::new()), "channels has 0");
+    check(
+        &|root| root.roles[0].kinds = vec![1],
+        "no role may sign roots",
+    );
+    check(
+        &|root| root.roles[0].kinds = vec![3, 2],
+        "kinds are not sorted",
+    );
+    check(
+        &|root| root.roles[0].channels = Scope::Only(Vec::new()),
+        "channels has 0",
+    );
     check(&|root| root.validity.until_s = 0, "until_s is 0");
-    check(&|root| root.prev = Some(RecordId([1; 32])), "first root follows none");
+    check(
+        &|root| root.prev = Some(RecordId([1; 32])),
+        "first root follows none",
+    );
     check(&|root| root.version = 0, "version is 1 or more");
     check(&|root| root.version = 2, "only the first root");
-    check(&|root| root.privacy.k_site_bp = 10_001, "k_site_bp is 10001");
+    check(
+        &|root| root.privacy.k_site_bp = 10_001,
+        "k_site_bp is 10001",
+    );
 }
 
 #[test]

@@ -29,11 +29,18 @@ fn rotated() -> Rotated {
     let mut root = next_root(&before.trust).unwrap();
     let stable = Scope::Only(vec![name("stable")]);
     root.roles.retain(|role| role.name != name("head"));
-    root.roles.push(role("head", &NEW_HEAD, 1, Kind::Head, stable));
+    root.roles
+        .push(role("head", &NEW_HEAD, 1, Kind::Head, stable));
     root.roles.sort_by(|a, b| a.name.cmp(&b.name));
     root.resets.retain(|reset| reset.channel == name("stable"));
     root.resets[0].base = Some(base);
-    Rotated { before, root, base, lost, release }
+    Rotated {
+        before,
+        root,
+        base,
+        lost,
+        release,
+    }
 }
 
 #[test]
@@ -51,7 +58,9 @@ fn it_takes_the_old_and_the_new_threshold() {
         let envelope = mesh.seal(Kind::Root, &root, seeds);
         match mesh.admit(&envelope) {
             Ok(Admission::New(Kind::Root, _)) => assert!(enough, "{seeds:?}"),
-            Err(Refusal::BelowThreshold { kind: Kind::Root, .. }) => assert!(!enough, "{seeds:?}"),
+            Err(Refusal::BelowThreshold {
+                kind: Kind::Root, ..
+            }) => assert!(!enough, "{seeds:?}"),
             other => panic!("{seeds:?}: {other:?}"),
         }
         if !enough {
@@ -64,7 +73,10 @@ fn it_takes_the_old_and_the_new_threshold() {
     // the first root's keys are nobody's now
     let third = next_root(&mesh.trust).unwrap();
     let envelope = mesh.seal(Kind::Root, &third, &ROOT);
-    assert!(matches!(mesh.admit(&envelope), Err(Refusal::BelowThreshold { .. })));
+    assert!(matches!(
+        mesh.admit(&envelope),
+        Err(Refusal::BelowThreshold { .. })
+    ));
 }
 
 #[test]
@@ -79,9 +91,15 @@ fn roots_come_one_after_the_other() {
         envelopes.push(envelope);
     }
     let mut node = Mesh::joining(admin.trust.mesh_id());
-    assert_eq!(node.admit(&envelopes[2]), Ok(Admission::Waiting(Missing::Root)));
+    assert_eq!(
+        node.admit(&envelopes[2]),
+        Ok(Admission::Waiting(Missing::Root))
+    );
     node.admit_new(&envelopes[0]);
-    assert_eq!(node.admit(&envelopes[3]), Ok(Admission::Waiting(Missing::Root)));
+    assert_eq!(
+        node.admit(&envelopes[3]),
+        Ok(Admission::Waiting(Missing::Root))
+    );
     for envelope in &envelopes[1..] {
         node.admit_new(envelope);
     }
@@ -91,7 +109,13 @@ fn roots_come_one_after_the_other() {
 
 #[test]
 fn a_reset_keeps_its_base_and_drops_what_came_after() {
-    let Rotated { before: mut mesh, root, base, lost, release } = rotated();
+    let Rotated {
+        before: mut mesh,
+        root,
+        base,
+        lost,
+        release,
+    } = rotated();
     let stolen = mesh.seal_head(&mesh.draft(release));
     let beta = mesh.trust.head(&name("beta")).unwrap().id();
     let envelope = mesh.seal(Kind::Root, &root, &ROOT);
@@ -99,7 +123,11 @@ fn a_reset_keeps_its_base_and_drops_what_came_after() {
     let stable = name("stable");
     assert_eq!(mesh.trust.head(&stable).unwrap().id(), base);
     assert!(mesh.trust.envelope(&lost).is_none());
-    assert_eq!(mesh.trust.head(&name("beta")).unwrap().id(), beta, "its signers stay");
+    assert_eq!(
+        mesh.trust.head(&name("beta")).unwrap().id(),
+        beta,
+        "its signers stay"
+    );
     assert!(mesh.trust.release(&release).is_some());
     // the old keys still sign, but nobody listens
     let refusal = mesh.admit(&stolen).unwrap_err();
@@ -115,20 +143,40 @@ fn a_reset_keeps_its_base_and_drops_what_came_after() {
 
 #[test]
 fn a_head_of_an_ended_epoch_is_a_rollback() {
-    let Rotated { before: mut mesh, mut root, release, .. } = rotated();
+    let Rotated {
+        before: mut mesh,
+        mut root,
+        release,
+        ..
+    } = rotated();
     // the signers stay, the epoch ends
     root.roles = mesh.trust.root().unwrap().roles.clone();
     let late = mesh.seal_head(&mesh.draft(release));
     let envelope = mesh.seal(Kind::Root, &root, &ROOT);
     mesh.admit_new(&envelope);
     let refusal = mesh.admit(&late).unwrap_err();
-    assert!(matches!(refusal, Refusal::EpochPast { current: 1, epoch: 0, .. }), "{refusal}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::EpochPast {
+                current: 1,
+                epoch: 0,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
     assert_eq!(refusal.attack(), "rollback");
 }
 
 #[test]
 fn a_head_of_a_later_epoch_waits_for_the_root() {
-    let Rotated { before: mut mesh, root, release, .. } = rotated();
+    let Rotated {
+        before: mut mesh,
+        root,
+        release,
+        ..
+    } = rotated();
     let mut ahead = mesh.clone();
     let envelope = ahead.seal(Kind::Root, &root, &ROOT);
     ahead.admit_new(&envelope);
@@ -141,13 +189,27 @@ fn a_head_of_a_later_epoch_waits_for_the_root() {
 
 #[test]
 fn a_newcomer_learns_the_base_from_its_hash_although_its_signers_are_gone() {
-    let Rotated { before, mut root, base, lost, release } = rotated();
+    let Rotated {
+        before,
+        mut root,
+        base,
+        lost,
+        release,
+    } = rotated();
     // the release key is gone as well
-    let releases = root.roles.iter_mut().find(|role| role.name == name("release")).unwrap();
+    let releases = root
+        .roles
+        .iter_mut()
+        .find(|role| role.name == name("release"))
+        .unwrap();
     releases.keys = public(&[31]);
     root.resets.insert(
         0,
-        Reset { channel: name("beta"), epoch: 1, base: None },
+        Reset {
+            channel: name("beta"),
+            epoch: 1,
+            base: None,
+        },
     );
     let second = before.seal(Kind::Root, &root, &ROOT);
     let mut node = Mesh::new();
@@ -165,7 +227,10 @@ fn a_newcomer_learns_the_base_from_its_hash_although_its_signers_are_gone() {
     forged.sigs.clear();
     let mut other = Mesh::new();
     other.admit_new(&second);
-    assert!(matches!(other.admit(&forged), Err(Refusal::BelowThreshold { have: 0, .. })));
+    assert!(matches!(
+        other.admit(&forged),
+        Err(Refusal::BelowThreshold { have: 0, .. })
+    ));
     // and who was there from the start ends with the same
     let mut old = before;
     old.admit_new(&second);
@@ -194,17 +259,39 @@ fn a_reset_recovers_from_a_floor_that_was_driven_up() {
 
 #[test]
 fn a_reset_never_goes_back() {
-    let Rotated { before: mut mesh, root, base, .. } = rotated();
+    let Rotated {
+        before: mut mesh,
+        root,
+        base,
+        ..
+    } = rotated();
     let envelope = mesh.seal(Kind::Root, &root, &ROOT);
     mesh.admit_new(&envelope);
-    let third = Root { resets: Vec::new(), ..next_root(&mesh.trust).unwrap() };
+    let third = Root {
+        resets: Vec::new(),
+        ..next_root(&mesh.trust).unwrap()
+    };
     let with = |epoch, base| Root {
-        resets: vec![Reset { channel: name("stable"), epoch, base }],
+        resets: vec![Reset {
+            channel: name("stable"),
+            epoch,
+            base,
+        }],
         ..third.clone()
     };
     let other = mesh.seal(Kind::Root, &with(1, None), &ROOT);
     let refusal = mesh.admit(&other).unwrap_err();
-    assert!(matches!(refusal, Refusal::ResetGoesBack { current: 1, epoch: 1, .. }), "{refusal}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::ResetGoesBack {
+                current: 1,
+                epoch: 1,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
     assert_eq!(refusal.attack(), "rollback");
     // to repeat what stands is no harm
     let same = mesh.seal(Kind::Root, &with(1, Some(base)), &ROOT);
@@ -217,7 +304,11 @@ fn a_release_key_that_goes_takes_its_releases_and_co_signing_brings_them_back() 
     let mut mesh = Mesh::new();
     let id = mesh.publish_release("1.0.0", 1);
     let mut root = next_root(&mesh.trust).unwrap();
-    let role = root.roles.iter_mut().find(|role| role.name == name("release")).unwrap();
+    let role = root
+        .roles
+        .iter_mut()
+        .find(|role| role.name == name("release"))
+        .unwrap();
     role.keys = public(&[31]);
     let envelope = mesh.seal(Kind::Root, &root, &ROOT);
     mesh.admit_new(&envelope);

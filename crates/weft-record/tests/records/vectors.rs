@@ -34,22 +34,70 @@ fn vectors() -> Vec<Vector> {
     whole.extend(encoder.chunk(b"weft").unwrap());
     whole.extend(encoder.finish());
     vec![
-        Vector { name: "root-1.body", bytes: genesis.body.clone() },
-        Vector { name: "root-1.envelope", bytes: genesis.encode() },
-        Vector { name: "root-2.body", bytes: rotated.body.clone() },
-        Vector { name: "root-2.envelope", bytes: rotated.encode() },
-        Vector { name: "release.body", bytes: release_envelope.body.clone() },
-        Vector { name: "release.envelope", bytes: release_envelope.encode() },
-        Vector { name: "head-0.body", bytes: head_envelope.body.clone() },
-        Vector { name: "head-0.envelope", bytes: head_envelope.encode() },
-        Vector { name: "head-0.signed", bytes: head_envelope.signed_bytes() },
-        Vector { name: "head-1.body", bytes: next.body.clone() },
-        Vector { name: "head-1.envelope", bytes: next.encode() },
-        Vector { name: "chunk-map", bytes: chunk_map().encode() },
-        Vector { name: "bundle.header", bytes: header },
-        Vector { name: "bundle", bytes: whole },
-        Vector { name: "digest", bytes: codec::encode(&mesh.trust.digest()) },
-        Vector { name: "have", bytes: codec::encode(&mesh.trust.have()) },
+        Vector {
+            name: "root-1.body",
+            bytes: genesis.body.clone(),
+        },
+        Vector {
+            name: "root-1.envelope",
+            bytes: genesis.encode(),
+        },
+        Vector {
+            name: "root-2.body",
+            bytes: rotated.body.clone(),
+        },
+        Vector {
+            name: "root-2.envelope",
+            bytes: rotated.encode(),
+        },
+        Vector {
+            name: "release.body",
+            bytes: release_envelope.body.clone(),
+        },
+        Vector {
+            name: "release.envelope",
+            bytes: release_envelope.encode(),
+        },
+        Vector {
+            name: "head-0.body",
+            bytes: head_envelope.body.clone(),
+        },
+        Vector {
+            name: "head-0.envelope",
+            bytes: head_envelope.encode(),
+        },
+        Vector {
+            name: "head-0.signed",
+            bytes: head_envelope.signed_bytes(),
+        },
+        Vector {
+            name: "head-1.body",
+            bytes: next.body.clone(),
+        },
+        Vector {
+            name: "head-1.envelope",
+            bytes: next.encode(),
+        },
+        Vector {
+            name: "chunk-map",
+            bytes: chunk_map().encode(),
+        },
+        Vector {
+            name: "bundle.header",
+            bytes: header,
+        },
+        Vector {
+            name: "bundle",
+            bytes: whole,
+        },
+        Vector {
+            name: "digest",
+            bytes: codec::encode(&mesh.trust.digest()),
+        },
+        Vector {
+            name: "have",
+            bytes: codec::encode(&mesh.trust.have()),
+        },
     ]
 }
 
@@ -60,7 +108,11 @@ fn rotation(mesh: &Mesh, base: RecordId) -> Root {
     root.keys.sort_unstable();
     let mut site = Role {
         name: name("site-7"),
-        keys: RELEASE.iter().chain(&HEAD).map(|seed| key(*seed).public()).collect(),
+        keys: RELEASE
+            .iter()
+            .chain(&HEAD)
+            .map(|seed| key(*seed).public())
+            .collect(),
         threshold: 2,
         kinds: vec![2, 3, 4],
         channels: Scope::Only(vec![name("beta"), name("stable")]),
@@ -69,16 +121,32 @@ fn rotation(mesh: &Mesh, base: RecordId) -> Root {
     site.sort();
     root.roles.push(site);
     root.resets = vec![
-        Reset { channel: name("beta"), epoch: 3, base: None },
-        Reset { channel: name("stable"), epoch: 1, base: Some(base) },
+        Reset {
+            channel: name("beta"),
+            epoch: 3,
+            base: None,
+        },
+        Reset {
+            channel: name("stable"),
+            epoch: 1,
+            base: Some(base),
+        },
     ];
-    root.kept = vec![Kept { kind: 2, merkle_root: Hash::of(b"kept") }];
+    root.kept = vec![Kept {
+        kind: 2,
+        merkle_root: Hash::of(b"kept"),
+    }];
     root
 }
 
 fn chunk_map() -> ChunkMap {
-    let entry = |bytes: &[u8]| ChunkEntry { length: bytes.len() as u32, hash: Hash::of(bytes) };
-    ChunkMap { chunks: vec![entry(b"weft"), entry(b"warp and weft")] }
+    let entry = |bytes: &[u8]| ChunkEntry {
+        length: bytes.len() as u32,
+        hash: Hash::of(bytes),
+    };
+    ChunkMap {
+        chunks: vec![entry(b"weft"), entry(b"warp and weft")],
+    }
 }
 
 fn folder() -> PathBuf {
@@ -114,8 +182,10 @@ fn every_vector_is_what_it_was() {
 
 #[test]
 fn every_file_is_a_vector() {
-    let known: Vec<String> =
-        vectors().iter().map(|vector| format!("{}.hex", vector.name)).collect();
+    let known: Vec<String> = vectors()
+        .iter()
+        .map(|vector| format!("{}.hex", vector.name))
+        .collect();
     for entry in fs::read_dir(folder()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&file), "{file} is stale");
@@ -126,9 +196,16 @@ fn every_file_is_a_vector() {
 fn the_vectors_are_admitted() {
     let read = |name: &str| {
         let text = fs::read_to_string(folder().join(format!("{name}.hex"))).unwrap();
-        let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        let digits: Vec<u8> = text
+            .bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        let pairs = digits
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap());
+        let bytes: Vec<u8> = pairs
+            .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+            .collect();
         Envelope::decode(&bytes).unwrap()
     };
     let first = read("root-1.envelope");
@@ -137,13 +214,23 @@ fn the_vectors_are_admitted() {
     for name in ["release", "head-0", "head-1", "root-2"] {
         node.admit_new(&read(&format!("{name}.envelope")));
     }
-    assert_eq!(node.trust.head(&name("stable")).unwrap().seq, 0, "root 2 reset it to head 0");
+    assert_eq!(
+        node.trust.head(&name("stable")).unwrap().seq,
+        0,
+        "root 2 reset it to head 0"
+    );
     let protocol = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
     let protocol = fs::read_to_string(protocol).unwrap();
     for vector in vectors() {
         let file = format!("{}.hex", vector.name);
         let hash = Hash::of(&vector.bytes).to_string();
-        assert!(protocol.contains(&file), "docs/protocol.md does not list {file}");
-        assert!(protocol.contains(&hash[..16]), "docs/protocol.md has another {file}: {hash}");
+        assert!(
+            protocol.contains(&file),
+            "docs/protocol.md does not list {file}"
+        );
+        assert!(
+            protocol.contains(&hash[..16]),
+            "docs/protocol.md has another {file}: {hash}"
+        );
     }
 }
