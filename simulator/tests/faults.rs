@@ -161,6 +161,23 @@ fn catch_up_needs_no_gossip() {
 }
 
 #[test]
+fn a_node_hundreds_of_heads_behind_catches_up_at_once() {
+    let release = VirtualRelease::new("1.0.0", 8, CHUNK_BYTES, 0);
+    let (mut world, mut admin, channel) = mesh(16, 2, &[&release], plain);
+    world.run(SECOND_US, |_| false);
+    world.partition(&[1]);
+    let ids: Vec<RecordId> = (0..500)
+        .map(|_| publish(&mut world, &mut admin, &release))
+        .collect();
+    world.run(SECOND_US, |_| false);
+    world.heal();
+    // several batches of records, well before the next digest interval
+    let newest = *ids.last().unwrap();
+    assert!(world.run(10 * SECOND_US, |world| world.active(1, &channel)
+        == Some(newest)));
+}
+
+#[test]
 fn a_peer_that_sends_other_bytes_is_let_go_and_nothing_of_it_is_kept() {
     let release = VirtualRelease::new("1.0.0", 32, CHUNK_BYTES, 0);
     let corrupt = |index| NodeSpec {

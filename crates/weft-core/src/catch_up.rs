@@ -55,6 +55,11 @@ impl<P: Payload> Node<P> {
             }
             // neighbours that lack what is new see another digest and ask
             self.send_digests();
+            // a batch is bounded: ask its sender for the next one until nothing comes
+            if let Some(peer) = from.filter(|peer| self.is_member(peer)) {
+                let have = self.trust.have();
+                self.send(peer, Message::Control(Control::Have(have)));
+            }
         }
         if incomplete {
             self.ask_for_records(from);
