@@ -73,7 +73,9 @@ impl ApiFile {
     /// Whether the process that wrote it still runs. A process id may have been
     /// reused since; a client learns that when the address refuses it.
     pub fn is_alive(&self) -> bool {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
+        let Some(pid) = i32::try_from(self.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
         else {
             return false;
         };
@@ -107,7 +109,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let own = ApiFile::new("127.0.0.1:4680".parse().unwrap()).unwrap();
         own.write(folder.path()).unwrap();
-        let mode = fs::metadata(ApiFile::path(folder.path())).unwrap().permissions().mode();
+        let mode = fs::metadata(ApiFile::path(folder.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(ApiFile::read(folder.path()).unwrap().unwrap(), own);
         assert!(own.is_alive());

@@ -200,7 +200,11 @@ impl Client {
             .map_err(|error| self.transport(&error))?;
         let response = self.accepted(response)?;
         // a model has no upper bound here; its reader counts and verifies
-        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
+        Ok(response
+            .into_body()
+            .into_with_config()
+            .limit(u64::MAX)
+            .reader())
     }
 
     /// Asks the model and waits for the whole answer.
@@ -254,7 +258,11 @@ impl Client {
             .run(request.body(bytes).map_err(|error| unreadable(&error))?)
             .map_err(|error| self.transport(&error))?;
         let response = self.accepted(response)?;
-        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let reader = response
+            .into_body()
+            .into_with_config()
+            .limit(u64::MAX)
+            .reader();
         Ok(ChatStream {
             lines: BufReader::new(Box::new(reader)),
             address: self.api.address.to_string(),
@@ -322,10 +330,7 @@ impl Client {
             )
     }
 
-    fn json<T: DeserializeOwned>(
-        &self,
-        response: http::Response<Body>,
-    ) -> Result<T, ClientError> {
+    fn json<T: DeserializeOwned>(&self, response: http::Response<Body>) -> Result<T, ClientError> {
         let mut response = self.accepted(response)?;
         response
             .body_mut()
@@ -354,7 +359,10 @@ impl Client {
             .read_to_string()
             .map_err(|error| self.transport(&error))?;
         let (code, message) = refusal(&text).unwrap_or_else(|| {
-            ("unknown".to_owned(), format!("the node answered with status {status}"))
+            (
+                "unknown".to_owned(),
+                format!("the node answered with status {status}"),
+            )
         });
         Err(ClientError::Refused {
             status,
@@ -442,7 +450,11 @@ impl ChatStream {
                 return Err("the stream ended before the answer did".to_owned());
             }
             let line = String::from_utf8(line).map_err(|_| "the stream is not UTF-8".to_owned())?;
-            match line.trim_end_matches(['\r', '\n']).strip_prefix("data:").map(str::trim_start) {
+            match line
+                .trim_end_matches(['\r', '\n'])
+                .strip_prefix("data:")
+                .map(str::trim_start)
+            {
                 Some("[DONE]") => return Ok(None),
                 Some(data) => return Ok(Some(data.to_owned())),
                 // comments and empty lines keep the connection alive
@@ -594,14 +606,18 @@ mod tests {
 
     #[test]
     fn a_stream_that_breaks_off_is_an_error() {
-        let parts = parts("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n");
+        let parts = parts(
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n",
+        );
         assert_eq!(parts.len(), 2);
         assert!(matches!(parts[1], Err(ClientError::Transport { .. })));
     }
 
     #[test]
     fn an_error_inside_a_stream_is_told() {
-        let parts = parts("data: {\"error\":{\"message\":\"broken\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n");
+        let parts = parts(
+            "data: {\"error\":{\"message\":\"broken\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n",
+        );
         assert!(matches!(
             &parts[0],
             Err(ClientError::Refused { message, .. }) if message == "broken"

@@ -28,7 +28,9 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Starts the threads; outcomes arrive on the channel returned.
-    pub(crate) fn start(store: Arc<Store>) -> io::Result<(Self, mpsc::Sender<Done>, mpsc::Receiver<Done>)> {
+    pub(crate) fn start(
+        store: Arc<Store>,
+    ) -> io::Result<(Self, mpsc::Sender<Done>, mpsc::Receiver<Done>)> {
         let (done, outcomes) = mpsc::channel(DONE);
         let execute = {
             let (store, done) = (store.clone(), done.clone());

@@ -42,7 +42,10 @@ fn instruction_sets() -> Vec<String> {
 #[cfg(target_arch = "aarch64")]
 fn instruction_sets() -> Vec<String> {
     let found = [
-        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        (
+            "dotprod",
+            std::arch::is_aarch64_feature_detected!("dotprod"),
+        ),
         ("fp16", std::arch::is_aarch64_feature_detected!("fp16")),
         ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
         ("neon", std::arch::is_aarch64_feature_detected!("neon")),

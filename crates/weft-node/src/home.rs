@@ -244,9 +244,15 @@ mod tests {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(settings_path(folder.path()), "[nod]\n").unwrap();
         let error = Home::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("node.toml: unknown key `nod`; did you mean `node`?"), "{error}");
+        assert!(
+            error.contains("node.toml: unknown key `nod`; did you mean `node`?"),
+            "{error}"
+        );
         let long = "#".repeat(SETTINGS_BYTES as usize + 1);
         fs::write(settings_path(folder.path()), long).unwrap();
-        assert!(matches!(Home::open(folder.path()), Err(HomeError::Io { .. })));
+        assert!(matches!(
+            Home::open(folder.path()),
+            Err(HomeError::Io { .. })
+        ));
     }
 }

@@ -59,7 +59,10 @@ struct State {
 
 impl State {
     fn failure(&self) -> Option<String> {
-        self.failure.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn fail(&self, reason: String) {
@@ -168,10 +171,13 @@ impl Answerer for Inference {
             .into_iter()
             .find(|entry| {
                 question.model == entry.model
-                    || question.model.split_once('@').is_some_and(|(model, channel)| {
-                        channel == entry.channel.as_str()
-                            && entry.model.split('@').next() == Some(model)
-                    })
+                    || question
+                        .model
+                        .split_once('@')
+                        .is_some_and(|(model, channel)| {
+                            channel == entry.channel.as_str()
+                                && entry.model.split('@').next() == Some(model)
+                        })
             })
             .ok_or_else(|| AskError::NotFound(question.model.clone()))?;
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
@@ -412,14 +418,19 @@ mod tests {
         for _ in 0..=RELOADS {
             inference.serve(entry("m", "stable", 1), missing.clone());
             let told = requests.blocking_recv();
-            assert!(matches!(told, Some(crate::control::Request::Suspect(channel)) if channel == name));
+            assert!(
+                matches!(told, Some(crate::control::Request::Suspect(channel)) if channel == name)
+            );
         }
         // no thread is started any more
         inference.serve(entry("m", "stable", 1), missing.clone());
         thread::sleep(std::time::Duration::from_millis(50));
         assert!(requests.try_recv().is_err());
         let (answering, reason) = inference.state(&name);
-        assert!(!answering && reason.contains("/nonexistent/slot"), "{reason}");
+        assert!(
+            !answering && reason.contains("/nonexistent/slot"),
+            "{reason}"
+        );
         // another release is another matter
         inference.serve(entry("m", "stable", 2), missing);
         assert!(requests.blocking_recv().is_some());
@@ -448,7 +459,11 @@ mod tests {
             };
             inference.write().insert(channel.parse().unwrap(), running);
         }
-        let names: Vec<String> = inference.models().into_iter().map(|entry| entry.model).collect();
+        let names: Vec<String> = inference
+            .models()
+            .into_iter()
+            .map(|entry| entry.model)
+            .collect();
         assert_eq!(names, ["m", "m@b"]);
     }
 }

@@ -29,7 +29,7 @@ impl Journal {
         }
         self.next += 1;
         self.entries.push_back(EventEntry {
-            seq: self.next,
+            number: self.next,
             uptime_ms,
             event,
         });
@@ -37,13 +37,16 @@ impl Journal {
 
     /// What happened after that number, oldest first, at most `limit` of them.
     pub(crate) fn after(&self, after: u64, limit: usize) -> EventsReport {
-        let oldest = self.entries.front().map_or(self.next + 1, |entry| entry.seq);
+        let oldest = self
+            .entries
+            .front()
+            .map_or(self.next + 1, |entry| entry.number);
         EventsReport {
             lost: oldest.saturating_sub(after.saturating_add(1)),
             events: self
                 .entries
                 .iter()
-                .filter(|entry| entry.seq > after)
+                .filter(|entry| entry.number > after)
                 .take(limit)
                 .cloned()
                 .collect(),
@@ -74,10 +77,10 @@ mod tests {
         let all = journal.after(0, usize::MAX);
         assert_eq!(all.lost, 5);
         assert_eq!(all.events.len(), EVENTS);
-        assert_eq!(all.events.first().map(|entry| entry.seq), Some(6));
+        assert_eq!(all.events.first().map(|entry| entry.number), Some(6));
         let some = journal.after(7, 3);
         assert_eq!(some.lost, 0);
-        let numbers: Vec<u64> = some.events.iter().map(|entry| entry.seq).collect();
+        let numbers: Vec<u64> = some.events.iter().map(|entry| entry.number).collect();
         assert_eq!(numbers, [8, 9, 10]);
         assert!(journal.after(total, 10).events.is_empty());
         assert!(journal.after(u64::MAX, 10).events.is_empty());

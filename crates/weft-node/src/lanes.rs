@@ -130,8 +130,11 @@ mod tests {
         lanes.finish();
         let seen = seen.lock().unwrap();
         for lane in 0..2 {
-            let numbers: Vec<u32> =
-                seen.iter().filter(|(of, _)| *of == lane).map(|(_, number)| *number).collect();
+            let numbers: Vec<u32> = seen
+                .iter()
+                .filter(|(of, _)| *of == lane)
+                .map(|(_, number)| *number)
+                .collect();
             assert_eq!(numbers, (0..count).collect::<Vec<_>>());
         }
     }

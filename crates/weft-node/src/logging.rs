@@ -4,7 +4,8 @@ use tracing_subscriber::EnvFilter;
 
 /// What a node logs unless `WEFT_LOG` says otherwise: weft's own news, and of the
 /// libraries only what went wrong.
-pub const NODE_LOG: &str = "warn,weft=info,weft_node=info,weft_net=info,weft_store=info,weft_infer=info";
+pub const NODE_LOG: &str =
+    "warn,weft=info,weft_node=info,weft_net=info,weft_store=info,weft_infer=info";
 
 /// Starts logging to stderr, `default` (such as [`NODE_LOG`]) unless `WEFT_LOG` is
 /// set. Says on which directive of `WEFT_LOG` it choked, if

@@ -38,8 +38,8 @@ impl Model {
     pub(crate) fn load(slot: &Path) -> Result<Self, String> {
         let path = model_path(slot)
             .map_err(|error| format!("{} cannot be read: {error}", slot.display()))?;
-        let engine = Engine::load(&path, &EngineOptions::default())
-            .map_err(|error| error.to_string())?;
+        let engine =
+            Engine::load(&path, &EngineOptions::default()).map_err(|error| error.to_string())?;
         Ok(Self { engine })
     }
 
@@ -78,7 +78,9 @@ impl Model {
     ) -> Result<(Usage, Finish), Stopped> {
         let options = GenerateOptions {
             // the context ends it where the question does not
-            max_tokens: question.max_tokens.map_or(usize::MAX, |count| count as usize),
+            max_tokens: question
+                .max_tokens
+                .map_or(usize::MAX, |count| count as usize),
             sampling: Sampling {
                 temperature: question.temperature,
                 // OpenAI allows 0, which means the likeliest token alone
@@ -114,13 +116,18 @@ impl Model {
     pub(crate) fn probe(&mut self, probes: &[Probe]) -> Result<ProbeMeasurement, String> {
         let mut prompts = Vec::with_capacity(probes.len());
         for probe in probes {
-            let tokens = self.probe_tokens(&probe.prompt).map_err(|error| error.to_string())?;
+            let tokens = self
+                .probe_tokens(&probe.prompt)
+                .map_err(|error| error.to_string())?;
             prompts.push(ProbePrompt {
                 prompt: ProbeInput::Tokens(tokens),
                 max_tokens: probe.max_tokens as usize,
             });
         }
-        let measured = self.engine.probe(&prompts).map_err(|error| error.to_string())?;
+        let measured = self
+            .engine
+            .probe(&prompts)
+            .map_err(|error| error.to_string())?;
         Ok(ProbeMeasurement {
             answers: measured.answers,
             tokens_per_sec_milli: (measured.tokens_per_sec * 1_000.0) as u64,
@@ -152,7 +159,10 @@ fn model_path(slot: &Path) -> std::io::Result<PathBuf> {
     let mut models = Vec::new();
     for entry in fs::read_dir(slot)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "gguf") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "gguf")
+        {
             models.push(path);
         }
     }

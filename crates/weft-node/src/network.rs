@@ -15,7 +15,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) async fn start(home: &Home) -> Result<Self, RunError> {
+    pub(crate) fn start(home: &Home) -> Result<Self, RunError> {
         let settings = home.settings();
         let secret = SecretKey::from_seed(*home.secret().seed());
         let mut config = NetConfig::new(secret, settings.mesh_id);
@@ -33,7 +33,11 @@ impl Network {
     /// What an event means to the core, if anything.
     pub(crate) fn input(&mut self, event: NetEvent) -> Option<Input<Bytes>> {
         match event {
-            NetEvent::PeerUp { peer, address, outbound } => {
+            NetEvent::PeerUp {
+                peer,
+                address,
+                outbound,
+            } => {
                 tracing::debug!(%peer, %address, outbound, "connected");
                 Some(Input::PeerUp(peer))
             }
@@ -78,7 +82,11 @@ impl Network {
     }
 
     pub(crate) fn listeners(&self) -> Vec<String> {
-        self.handle.listeners().iter().map(ToString::to_string).collect()
+        self.handle
+            .listeners()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     pub(crate) async fn shutdown(self) {
@@ -86,10 +94,7 @@ impl Network {
     }
 }
 
-fn addresses<A: std::str::FromStr>(
-    key: &'static str,
-    texts: &[String],
-) -> Result<Vec<A>, RunError>
+fn addresses<A: std::str::FromStr>(key: &'static str, texts: &[String]) -> Result<Vec<A>, RunError>
 where
     A::Err: std::fmt::Display,
 {

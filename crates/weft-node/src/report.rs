@@ -92,8 +92,8 @@ pub struct EventsReport {
 /// One numbered event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventEntry {
-    /// Counts from 1 at the node's start.
-    pub seq: u64,
+    /// Counts from 1 at the node's start; not named `seq`, as heads have one.
+    pub number: u64,
     /// Time since the node's start.
     pub uptime_ms: u64,
     /// What happened.
@@ -113,7 +113,10 @@ pub struct RecordsReport {
 impl RecordsReport {
     /// The envelopes' bytes; `None` if one is not hexadecimal.
     pub fn decoded(&self) -> Option<Vec<Vec<u8>>> {
-        self.records.iter().map(|text| crate::hex::decode(text)).collect()
+        self.records
+            .iter()
+            .map(|text| crate::hex::decode(text))
+            .collect()
     }
 }
 

@@ -86,7 +86,7 @@ pub enum RunError {
     #[error(transparent)]
     Network(weft_net::StartError),
     /// The store cannot be opened or read.
-    #[error("the store {} cannot be opened: {source}", .path.display())]
+    #[error("the store cannot be opened: {source}")]
     Store {
         /// Its folder.
         path: PathBuf,

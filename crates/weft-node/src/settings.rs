@@ -346,7 +346,9 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_refused_by_name() {
-        assert!(refusal("[limit]\nfetch = \"2MB\"").starts_with("`limit.fetch`: `2MB` is not a rate"));
+        assert!(
+            refusal("[limit]\nfetch = \"2MB\"").starts_with("`limit.fetch`: `2MB` is not a rate")
+        );
         assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
         assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));
         assert!(refusal("variants = [\"Q8 0\"]").contains("not a name"));

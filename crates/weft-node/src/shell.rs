@@ -111,14 +111,15 @@ impl Shell {
             seed: seed().map_err(RunError::Machine)?,
             wall_at_zero_s: clock.wall_at_zero_s(),
         };
-        let (control, requests) = Control::new();
-        let (workers, done, outcomes) = Workers::start(store).map_err(RunError::Machine)?;
-        let prober = Prober::start(workers.store().clone(), done).map_err(RunError::Machine)?;
+        // Before the threads, which hold the store open until they end.
         let network = if with_network {
-            Some(Network::start(home).await?)
+            Some(Network::start(home)?)
         } else {
             None
         };
+        let (control, requests) = Control::new();
+        let (workers, done, outcomes) = Workers::start(store).map_err(RunError::Machine)?;
+        let prober = Prober::start(workers.store().clone(), done).map_err(RunError::Machine)?;
         let (bundle_sender, bundle_messages) = mpsc::channel(BUNDLE_MESSAGES);
         let mut sampler = time::interval(SAMPLE_INTERVAL);
         sampler.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -162,10 +163,10 @@ impl Shell {
     pub(crate) async fn turn(&mut self) {
         // While the disk is behind, peers and bundles wait; what is under way goes on.
         let open = !self.workers.is_behind();
-        let deadline = self
-            .node
-            .deadline()
-            .map_or_else(|| self.clock.instant(u64::MAX), |at_us| self.clock.instant(at_us));
+        let deadline = self.node.deadline().map_or_else(
+            || self.clock.instant(u64::MAX),
+            |at_us| self.clock.instant(at_us),
+        );
         tokio::select! {
             Some((operation, outcome)) = self.outcomes.recv() => {
                 self.operations = self.operations.saturating_sub(1);
@@ -197,17 +198,26 @@ impl Shell {
         // What was written and not yet synced is synced when its timer fires.
         let fetching = |channel: &ChannelStatus| channel.phase == Phase::Fetching;
         let unsynced = self.node.status().channels.iter().any(fetching);
-        let sync_us = if unsynced { weft_core::bounds::SYNC_INTERVAL_US } else { 0 };
+        let sync_us = if unsynced {
+            weft_core::bounds::SYNC_INTERVAL_US
+        } else {
+            0
+        };
         let settled = time::Instant::now() + Duration::from_micros(sync_us);
         while self.operations > 0 || time::Instant::now() < settled {
             if time::Instant::now() >= end {
-                tracing::warn!(operations = self.operations, "stopping while the disk is at work");
+                tracing::warn!(
+                    operations = self.operations,
+                    "stopping while the disk is at work"
+                );
                 break;
             }
             // returns at least at every sample
             self.turn().await;
         }
-        let Self { workers, prober, .. } = self;
+        let Self {
+            workers, prober, ..
+        } = self;
         let joined = blocking(move || {
             workers.finish();
             prober.finish();
@@ -218,11 +228,7 @@ impl Shell {
     }
 
     /// Begins to take a bundle in.
-    pub(crate) fn import(
-        &mut self,
-        bundle: OpenBundle,
-        reply: bundle::Reply,
-    ) {
+    pub(crate) fn import(&mut self, bundle: OpenBundle, reply: bundle::Reply) {
         if self.imports.len() >= IMPORTS {
             let _ = reply.send(Err(ImportError::TooMany(IMPORTS)));
             return;
@@ -278,7 +284,8 @@ impl Shell {
             Output::Probe(operation, request) => {
                 self.operations += 1;
                 let plan = &request.plan;
-                self.plans.insert((plan.channel.clone(), plan.release), plan.clone());
+                self.plans
+                    .insert((plan.channel.clone(), plan.release), plan.clone());
                 self.prober.probe(operation, request);
             }
             Output::Event(event) => self.event(event),
@@ -304,7 +311,12 @@ impl Shell {
     fn event(&mut self, event: Event) {
         log(&event);
         match &event {
-            Event::Probed { channel, release, passed, .. } => {
+            Event::Probed {
+                channel,
+                release,
+                passed,
+                ..
+            } => {
                 let key = (channel.clone(), *release);
                 if *passed {
                     self.proven.insert(key);
@@ -319,7 +331,11 @@ impl Shell {
                     import.chunk_taken(*length);
                 }
             }
-            Event::RecordRefused { from: Some(from), reason, .. } => {
+            Event::RecordRefused {
+                from: Some(from),
+                reason,
+                ..
+            } => {
                 if let Some(import) = self.imports.get_mut(from) {
                     import.record_refused(reason);
                 }
@@ -353,7 +369,8 @@ impl Shell {
                 release: *release,
                 loaded_at_s: self.clock.wall_at_zero_s() + self.clock.now_us() / 1_000_000,
             };
-            self.inference.serve(entry, self.workers.store().slot_dir(plan));
+            self.inference
+                .serve(entry, self.workers.store().slot_dir(plan));
         }
         // Plans of releases that are neither active nor to be probed again are not needed.
         let known = self.node.status().channels;
@@ -363,7 +380,8 @@ impl Shell {
                     && [channel.active, channel.previous, channel.target].contains(&Some(*release))
             })
         };
-        self.plans.retain(|(name, release), _| needed(name, release));
+        self.plans
+            .retain(|(name, release), _| needed(name, release));
         self.proven.retain(|(name, release)| needed(name, release));
     }
 
@@ -405,21 +423,24 @@ impl Shell {
                     .iter()
                     .map(|envelope| crate::hex::encode(envelope))
                     .collect();
-                let _ = reply.send(RecordsReport { schema: SCHEMA, records });
+                let _ = reply.send(RecordsReport {
+                    schema: SCHEMA,
+                    records,
+                });
             }
             Request::Events { after, reply } => {
                 let _ = reply.send(self.journal.after(after, EVENTS_PER_ANSWER));
             }
-            Request::Cap { bytes_per_sec, reply } => {
+            Request::Cap {
+                bytes_per_sec,
+                reply,
+            } => {
                 self.handle(Input::Command(Command::CapFetch(bytes_per_sec)));
                 let _ = reply.send(());
             }
             Request::Import { bundle, reply } => self.import(bundle, reply),
             Request::Export { channel, reply } => {
-                let plan = bundle::plan_export(
-                    &self.node,
-                    &channel,
-                );
+                let plan = bundle::plan_export(&self.node, &channel);
                 let stream = plan.map(|plan| bundle::stream(plan, self.workers.store().clone()));
                 let _ = reply.send(stream);
             }
@@ -433,7 +454,11 @@ impl Shell {
 
     fn status(&self) -> StatusReport {
         let node = self.node.status();
-        let models = node.channels.iter().map(|channel| self.model(channel)).collect();
+        let models = node
+            .channels
+            .iter()
+            .map(|channel| self.model(channel))
+            .collect();
         let now_ms = self.clock.now_ms();
         StatusReport {
             schema: SCHEMA,
@@ -443,7 +468,11 @@ impl Shell {
             mesh_id: self.node.trust().mesh_id(),
             key: self.key,
             peer_id: weft_net::peer_name(&self.key),
-            listen: self.network.as_ref().map(Network::listeners).unwrap_or_default(),
+            listen: self
+                .network
+                .as_ref()
+                .map(Network::listeners)
+                .unwrap_or_default(),
             fetch_bytes_per_sec: self.fetched.per_sec(now_ms, fetched(&node.channels)),
             models,
             node,
@@ -454,8 +483,12 @@ impl Shell {
         let (answering, reason) = self.inference.state(&channel.channel);
         ModelReport {
             channel: channel.channel.clone(),
-            active: channel.active.and_then(|release| self.release_names(&release)),
-            target: channel.target.and_then(|release| self.release_names(&release)),
+            active: channel
+                .active
+                .and_then(|release| self.release_names(&release)),
+            target: channel
+                .target
+                .and_then(|release| self.release_names(&release)),
             answering,
             reason,
         }
@@ -481,7 +514,10 @@ impl Shell {
             .collect();
         connected.extend(self.imports.keys().copied());
         let chunks = |peer: &Peer| {
-            let fetches = status.channels.iter().filter_map(|channel| channel.fetch.as_ref());
+            let fetches = status
+                .channels
+                .iter()
+                .filter_map(|channel| channel.fetch.as_ref());
             fetches
                 .flat_map(|fetch| &fetch.chunks_by_peer)
                 .filter(|(from, _)| from == peer)
@@ -496,12 +532,16 @@ impl Shell {
                 chunks: chunks(peer),
             })
             .collect();
-        PeersReport { schema: SCHEMA, peers }
+        PeersReport {
+            schema: SCHEMA,
+            peers,
+        }
     }
 
     fn sample(&mut self) {
         let status = self.node.status();
-        self.fetched.observe(self.clock.now_ms(), fetched(&status.channels));
+        self.fetched
+            .observe(self.clock.now_ms(), fetched(&status.channels));
         self.settle_imports();
     }
 }
@@ -525,7 +565,11 @@ impl Shell {
                 let report = import.settle(
                     &status,
                     self.node.trust(),
-                    bundle::Surroundings { now_us, alone, idle },
+                    bundle::Surroundings {
+                        now_us,
+                        alone,
+                        idle,
+                    },
                 )?;
                 Some((*peer, report))
             })

@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use weft_core::{ChunkRef, Config, Disk, Node, Outcome};
-use weft_record::{ChunkMap, Envelope, FileEntry, Hash, MeshId, Name, Release, Trust, bundle::Encoder};
+use weft_record::{
+    ChunkMap, Envelope, FileEntry, Hash, MeshId, Name, Release, Trust, bundle::Encoder,
+};
 use weft_store::Store;
 
 use super::ExportError;
@@ -89,7 +91,9 @@ pub(crate) fn export_from_store(
         source,
     };
     let store = Store::open(&path).map_err(|error| node_error(open_error(error)))?;
-    let restored = store.restore().map_err(|error| node_error(open_error(error)))?;
+    let restored = store
+        .restore()
+        .map_err(|error| node_error(open_error(error)))?;
     let clock = Clock::start();
     let config = Config {
         key: home.key(),
@@ -104,10 +108,7 @@ pub(crate) fn export_from_store(
     // The core is only asked what it accepted; what it wants done stays undone.
     let node = Node::new(config, restored, clock.now_us());
     let plan = plan_export(&node, channel)?;
-    let mut counted = Counted {
-        output,
-        bytes: 0,
-    };
+    let mut counted = Counted { output, bytes: 0 };
     write(&plan, &store, &mut counted)?;
     counted.flush()?;
     Ok(counted.bytes)

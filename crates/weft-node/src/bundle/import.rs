@@ -139,7 +139,10 @@ impl Import {
         let stalled = self.stalled(status, around);
         let mut channels = Vec::new();
         for bundled in &self.heads {
-            let channel = status.channels.iter().find(|channel| channel.channel == bundled.channel);
+            let channel = status
+                .channels
+                .iter()
+                .find(|channel| channel.channel == bundled.channel);
             let (outcome, reason) = match channel {
                 None => (ImportOutcome::NotFollowed, String::new()),
                 Some(channel) => self.verdict(bundled, channel, trust, stalled)?,
@@ -199,7 +202,11 @@ impl Import {
                 let before = self.active_before.iter().any(|(name, release)| {
                     *name == bundled.channel && *release == Some(bundled.release)
                 });
-                let outcome = if before { ImportOutcome::AlreadyActive } else { ImportOutcome::Activated };
+                let outcome = if before {
+                    ImportOutcome::AlreadyActive
+                } else {
+                    ImportOutcome::Activated
+                };
                 Some((outcome, String::new()))
             }
             Phase::Refused => Some((ImportOutcome::ReleaseRefused, channel.reason.clone())),
@@ -229,7 +236,11 @@ impl Import {
             .collect();
         match &self.moved {
             Some((last, since_us)) if *last == progress && around.idle => {
-                let limit_us = if around.alone { STALL_ALONE_US } else { STALL_US };
+                let limit_us = if around.alone {
+                    STALL_ALONE_US
+                } else {
+                    STALL_US
+                };
                 around.now_us.saturating_sub(*since_us) >= limit_us
             }
             _ => {

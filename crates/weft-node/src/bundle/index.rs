@@ -131,7 +131,10 @@ impl OpenBundle {
 
     /// The bytes of a blob, if it holds them.
     pub(super) fn blob(&self, hash: &Hash) -> Result<Option<Bytes>, ImportError> {
-        self.blobs.get(hash).map(|place| self.read(*place)).transpose()
+        self.blobs
+            .get(hash)
+            .map(|place| self.read(*place))
+            .transpose()
     }
 
     fn read(&self, place: Place) -> Result<Bytes, ImportError> {
@@ -156,7 +159,10 @@ impl OpenBundle {
             loop {
                 let taken = decoder.push(rest);
                 rest = &rest[taken..];
-                while let Some(frame) = decoder.poll().map_err(|error| self.broken(error.to_string()))? {
+                while let Some(frame) = decoder
+                    .poll()
+                    .map_err(|error| self.broken(error.to_string()))?
+                {
                     at = self.note(frame, at, &mut files)?;
                 }
                 if rest.is_empty() {
@@ -164,7 +170,9 @@ impl OpenBundle {
                 }
             }
             if count == 0 {
-                decoder.finish().map_err(|error| self.broken(error.to_string()))?;
+                decoder
+                    .finish()
+                    .map_err(|error| self.broken(error.to_string()))?;
                 return Ok(files);
             }
         }
@@ -202,7 +210,11 @@ impl OpenBundle {
         Ok(at + BEFORE_BYTES + length as u64)
     }
 
-    fn note_record(&mut self, bytes: Vec<u8>, files: &mut Vec<FileEntry>) -> Result<(), ImportError> {
+    fn note_record(
+        &mut self,
+        bytes: Vec<u8>,
+        files: &mut Vec<FileEntry>,
+    ) -> Result<(), ImportError> {
         if self.contents.records.len() + self.contents.roots.len() >= RECORDS {
             return Err(self.broken(format!("more than {RECORDS} records")));
         }
@@ -241,7 +253,10 @@ impl OpenBundle {
             release: head.release,
         };
         let heads = &mut self.contents.heads;
-        match heads.iter_mut().find(|known| known.channel == bundled.channel) {
+        match heads
+            .iter_mut()
+            .find(|known| known.channel == bundled.channel)
+        {
             Some(known) if (known.epoch, known.seq) > (bundled.epoch, bundled.seq) => {}
             Some(known) => *known = bundled,
             None => heads.push(bundled),

@@ -8,8 +8,8 @@ mod index;
 mod peer;
 
 pub use error::{ExportError, ImportError};
+use export::all_files;
 pub(crate) use export::{all_records, export_from_store, plan_export, stream};
 pub(crate) use import::{Import, Reply, Surroundings};
-use export::all_files;
 pub(crate) use index::OpenBundle;
 pub(crate) use peer::FromBundle;

@@ -70,7 +70,9 @@ impl BundlePeer {
         let mut bytes = 0;
         for record in &contents.records {
             if bytes + record.len() > bounds::RECORDS_BYTES && !batch.is_empty() {
-                self.say(Message::Control(Control::Records(std::mem::take(&mut batch))))?;
+                self.say(Message::Control(Control::Records(std::mem::take(
+                    &mut batch,
+                ))))?;
                 bytes = 0;
             }
             bytes += record.len();

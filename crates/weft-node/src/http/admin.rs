@@ -77,6 +77,7 @@ pub(super) async fn import(State(shared): State<Shared>, body: Body) -> Response
                 ImportError::Open { .. } => (StatusCode::NOT_FOUND, "not_found"),
                 ImportError::Bundle { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_bundle"),
                 ImportError::OtherMesh { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "other_mesh"),
+                ImportError::LetGo(_) => (StatusCode::UNPROCESSABLE_ENTITY, "let_go"),
                 ImportError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
                 _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             };

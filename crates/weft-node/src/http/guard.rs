@@ -16,7 +16,10 @@ use super::{Shared, failure};
 /// name to 127.0.0.1 sends its own name there) or whose Origin is not this very
 /// server.
 pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
-    match check(request.headers(), request.uri().authority().map(ToString::to_string)) {
+    match check(
+        request.headers(),
+        request.uri().authority().map(ToString::to_string),
+    ) {
         Ok(()) => next.run(request).await,
         Err(reason) => failure(StatusCode::FORBIDDEN, "forbidden", reason),
     }

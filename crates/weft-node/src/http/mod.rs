@@ -63,19 +63,21 @@ pub(crate) fn router(shared: Shared) -> Router {
         .nest("/weft/v1", admin)
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(move |request: Request, next: middleware::Next| {
-            let permits = permits.clone();
-            async move {
-                match permits.try_acquire() {
-                    Ok(_permit) => next.run(request).await,
-                    Err(_) => failure(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "busy",
-                        format!("{REQUESTS} requests are being handled already"),
-                    ),
+        .layer(middleware::from_fn(
+            move |request: Request, next: middleware::Next| {
+                let permits = permits.clone();
+                async move {
+                    match permits.try_acquire() {
+                        Ok(_permit) => next.run(request).await,
+                        Err(_) => failure(
+                            StatusCode::SERVICE_UNAVAILABLE,
+                            "busy",
+                            format!("{REQUESTS} requests are being handled already"),
+                        ),
+                    }
                 }
-            }
-        }))
+            },
+        ))
         .layer(middleware::from_fn(guard::loopback_only))
         .with_state(shared)
 }

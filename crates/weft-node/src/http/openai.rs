@@ -34,7 +34,12 @@ pub(super) async fn models(State(shared): State<Shared>) -> Response {
 
 /// `GET /v1/models/{model}`
 pub(super) async fn model(State(shared): State<Shared>, Path(name): Path<String>) -> Response {
-    match shared.answerer.models().iter().find(|model| model.model == name) {
+    match shared
+        .answerer
+        .models()
+        .iter()
+        .find(|model| model.model == name)
+    {
         Some(model) => Json(entry(model)).into_response(),
         None => refused_question(&AskError::NotFound(name)),
     }
@@ -66,7 +71,11 @@ async fn answer(shared: &Shared, shape: Shape, body: Body) -> Response {
         Shape::Chat => parse::chat(&body),
         Shape::Text => parse::completions(&body),
     };
-    let Parsed { question, stream, include_usage } = match parsed {
+    let Parsed {
+        question,
+        stream,
+        include_usage,
+    } = match parsed {
         Ok(parsed) => parsed,
         Err(Refusal { param, message }) => {
             return error(StatusCode::BAD_REQUEST, param.as_deref(), None, &message);
@@ -207,15 +216,23 @@ fn streamed(head: Head, answer: Answer, include_usage: bool) -> Response {
             Stage::Text => match answer.pieces.recv().await {
                 Some(Piece::Text(text)) => (head.chunk(Some(&text), false, None), Stage::Text),
                 Some(Piece::Done(used, finish)) => {
-                    let next = if include_usage { Stage::Usage(used) } else { Stage::Close };
+                    let next = if include_usage {
+                        Stage::Usage(used)
+                    } else {
+                        Stage::Close
+                    };
                     (head.chunk(None, false, Some(finish)), next)
                 }
-                Some(Piece::Failed(message) | Piece::Refused(message)) => {
-                    (error_body(None, None, "server_error", &message), Stage::Close)
-                }
+                Some(Piece::Failed(message) | Piece::Refused(message)) => (
+                    error_body(None, None, "server_error", &message),
+                    Stage::Close,
+                ),
                 Some(Piece::Started) | None => {
                     let message = "the model stopped without an end";
-                    (error_body(None, None, "server_error", message), Stage::Close)
+                    (
+                        error_body(None, None, "server_error", message),
+                        Stage::Close,
+                    )
                 }
             },
             Stage::Usage(used) => {
@@ -234,7 +251,9 @@ fn streamed(head: Head, answer: Answer, include_usage: bool) -> Response {
     });
     // A comment now and then tells a client that waits for a long prompt that we live,
     // and tells us when it has hung up.
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 fn entry(model: &ModelEntry) -> Value {

@@ -78,7 +78,11 @@ impl Fields {
             // serde_json's message names a line and a column, never the content
             Err(error) => Err(Refusal {
                 param: None,
-                message: format!("the body is not JSON: {:?} at line {}", error.classify(), error.line()),
+                message: format!(
+                    "the body is not JSON: {:?} at line {}",
+                    error.classify(),
+                    error.line()
+                ),
             }),
         }
     }
@@ -92,7 +96,10 @@ impl Fields {
             Value::Null => Ok(None),
             value => match value.as_u64().map(u32::try_from) {
                 Some(Ok(count)) if count > 0 => Ok(Some(count)),
-                _ => Err(Refusal::new(key, format!("`{key}` must be a number from 1 to 4294967295"))),
+                _ => Err(Refusal::new(
+                    key,
+                    format!("`{key}` must be a number from 1 to 4294967295"),
+                )),
             },
         }
     }
@@ -105,7 +112,10 @@ impl Fields {
                 .map(|number| number as f32)
                 .filter(|number| (least..=most).contains(number))
                 .ok_or_else(|| {
-                    Refusal::new(key, format!("`{key}` must be a number from {least} to {most}"))
+                    Refusal::new(
+                        key,
+                        format!("`{key}` must be a number from {least} to {most}"),
+                    )
                 }),
         }
     }
@@ -120,7 +130,10 @@ impl Fields {
 
     fn finish(mut self, prompt: Prompt, max_tokens: Option<u32>) -> Result<Parsed, Refusal> {
         let Value::String(model) = self.take("model") else {
-            return Err(Refusal::new("model", "`model` must name a model; see /v1/models"));
+            return Err(Refusal::new(
+                "model",
+                "`model` must name a model; see /v1/models",
+            ));
         };
         let temperature = self.number("temperature", 1.0, 0.0, 2.0)?;
         let top_p = self.number("top_p", 1.0, 0.0, 1.0)?;
@@ -230,7 +243,9 @@ fn stops(value: Value) -> Result<Vec<String>, Refusal> {
     let refuse = || {
         Refusal::new(
             "stop",
-            format!("`stop` must be a text or at most {STOPS} texts, each of 1 to {STOP_BYTES} bytes"),
+            format!(
+                "`stop` must be a text or at most {STOPS} texts, each of 1 to {STOP_BYTES} bytes"
+            ),
         )
     };
     let stops: Vec<String> = match value {
@@ -279,7 +294,11 @@ fn turn(place: &str, message: Value) -> Result<ChatTurn, Refusal> {
             if ["system", "developer", "user", "assistant"].contains(&role.as_str()) =>
         {
             // OpenAI's newer word for the same thing; templates know the older one
-            if role == "developer" { "system".to_owned() } else { role }
+            if role == "developer" {
+                "system".to_owned()
+            } else {
+                role
+            }
         }
         _ => {
             return Err(Refusal::new(

@@ -42,7 +42,13 @@ impl Answerer for Echo {
                 Piece::Started,
                 Piece::Text("one ".to_owned()),
                 Piece::Text("two".to_owned()),
-                Piece::Done(Usage { prompt_tokens: 5, completion_tokens: 2 }, Finish::Length),
+                Piece::Done(
+                    Usage {
+                        prompt_tokens: 5,
+                        completion_tokens: 2,
+                    },
+                    Finish::Length,
+                ),
             ],
             "breaks" => vec![Piece::Started, Piece::Failed("the file is gone".to_owned())],
             "small" => vec![Piece::Refused("the prompt has 9 tokens, 8 fit".to_owned())],
@@ -54,7 +60,10 @@ impl Answerer for Echo {
         for piece in pieces {
             sender.try_send(piece).ok().unwrap();
         }
-        Ok(Answer { model: "incident".to_owned(), pieces: receiver })
+        Ok(Answer {
+            model: "incident".to_owned(),
+            pieces: receiver,
+        })
     }
 }
 
@@ -74,7 +83,10 @@ fn api() -> Api {
                     let _ = reply.send(RecordsReport { schema: 1, records });
                 }
                 LoopRequest::Events { after, reply } => {
-                    let _ = reply.send(EventsReport { lost: after, events: Vec::new() });
+                    let _ = reply.send(EventsReport {
+                        lost: after,
+                        events: Vec::new(),
+                    });
                 }
                 LoopRequest::Cap { reply, .. } => {
                     let _ = reply.send(());
@@ -85,15 +97,24 @@ fn api() -> Api {
         }
     });
     let echo = Arc::new(Echo::default());
-    let shared = Shared { answerer: echo.clone(), control, token: TOKEN.into() };
-    Api { router: router(shared), echo }
+    let shared = Shared {
+        answerer: echo.clone(),
+        control,
+        token: TOKEN.into(),
+    };
+    Api {
+        router: router(shared),
+        echo,
+    }
 }
 
 impl Api {
     async fn call(&self, request: HttpRequest<Body>) -> (StatusCode, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
@@ -104,7 +125,10 @@ impl Api {
 }
 
 fn get_request(path: &str) -> HttpRequest<Body> {
-    HttpRequest::get(path).header(header::HOST, "127.0.0.1:4680").body(Body::empty()).unwrap()
+    HttpRequest::get(path)
+        .header(header::HOST, "127.0.0.1:4680")
+        .body(Body::empty())
+        .unwrap()
 }
 
 fn admin_get(path: &str) -> HttpRequest<Body> {
@@ -128,7 +152,9 @@ fn chat_request(extra: Value) -> HttpRequest<Body> {
         "model": "incident",
         "messages": [{ "role": "user", "content": "hello" }],
     });
-    body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     post_json("/v1/chat/completions", &body)
 }
 
@@ -142,7 +168,10 @@ async fn lists_models_as_openai_does() {
     let (status, body) = api().json(get_request("/v1/models/incident")).await;
     assert_eq!((status.as_u16(), &body["id"]), (200, &json!("incident")));
     let (status, body) = api().json(get_request("/v1/models/other")).await;
-    assert_eq!((status.as_u16(), &body["error"]["code"]), (404, &json!("model_not_found")));
+    assert_eq!(
+        (status.as_u16(), &body["error"]["code"]),
+        (404, &json!("model_not_found"))
+    );
 }
 
 #[tokio::test]
@@ -157,9 +186,15 @@ async fn answers_a_chat_whole() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "incident");
-    assert_eq!(body["choices"][0]["message"], json!({ "role": "assistant", "content": "one two", "refusal": null }));
+    assert_eq!(
+        body["choices"][0]["message"],
+        json!({ "role": "assistant", "content": "one two", "refusal": null })
+    );
     assert_eq!(body["choices"][0]["finish_reason"], "length");
-    assert_eq!(body["usage"], json!({ "prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7 }));
+    assert_eq!(
+        body["usage"],
+        json!({ "prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7 })
+    );
     let asked = api.echo.asked.lock().unwrap();
     assert_eq!(asked[0].max_tokens, Some(7));
     assert_eq!(asked[0].seed, Some(u64::MAX));
@@ -170,13 +205,19 @@ async fn answers_a_chat_whole() {
 
 #[tokio::test]
 async fn streams_a_chat_and_says_done() {
-    let request = chat_request(json!({ "stream": true, "stream_options": { "include_usage": true } }));
+    let request =
+        chat_request(json!({ "stream": true, "stream_options": { "include_usage": true } }));
     let (status, body) = api().call(request).await;
     assert_eq!(status, 200);
-    let events: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    let events: Vec<&str> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .collect();
     assert_eq!(events.last(), Some(&"[DONE]"));
-    let chunks: Vec<Value> =
-        events[..events.len() - 1].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let chunks: Vec<Value> = events[..events.len() - 1]
+        .iter()
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect();
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let text: String = chunks
         .iter()
@@ -188,7 +229,11 @@ async fn streams_a_chat_and_says_done() {
     let usage = &chunks[chunks.len() - 1];
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"]["total_tokens"], 7);
-    assert!(chunks.iter().all(|chunk| chunk["object"] == "chat.completion.chunk"));
+    assert!(
+        chunks
+            .iter()
+            .all(|chunk| chunk["object"] == "chat.completion.chunk")
+    );
     assert!(chunks.iter().all(|chunk| chunk["id"] == chunks[0]["id"]));
 }
 
@@ -203,7 +248,10 @@ async fn answers_a_text_prompt_whole_and_streamed() {
     assert_eq!(api.echo.asked.lock().unwrap()[0].max_tokens, Some(16));
     let body = json!({ "model": "incident", "prompt": ["once"], "stream": true });
     let (status, refused) = api.json(post_json("/v1/completions", &body)).await;
-    assert_eq!((status.as_u16(), &refused["error"]["param"]), (400, &json!("prompt")));
+    assert_eq!(
+        (status.as_u16(), &refused["error"]["param"]),
+        (400, &json!("prompt"))
+    );
     let body = json!({ "model": "incident", "prompt": "once", "stream": true });
     let (status, streamed) = api.call(post_json("/v1/completions", &body)).await;
     assert_eq!(status, 200);
@@ -218,13 +266,19 @@ async fn a_field_that_asks_for_more_is_refused_by_name() {
         (json!({ "tools": [{}] }), "tools"),
         (json!({ "logprobs": true }), "logprobs"),
         (json!({ "presence_penalty": 0.5 }), "presence_penalty"),
-        (json!({ "response_format": { "type": "json_object" } }), "response_format"),
+        (
+            json!({ "response_format": { "type": "json_object" } }),
+            "response_format",
+        ),
         (json!({ "frobnicate": null }), "frobnicate"),
         (json!({ "temperature": 2.5 }), "temperature"),
         (json!({ "temperature": "hot" }), "temperature"),
         (json!({ "top_p": -0.1 }), "top_p"),
         (json!({ "max_tokens": 0 }), "max_tokens"),
-        (json!({ "max_completion_tokens": 5_000_000_000_u64 }), "max_completion_tokens"),
+        (
+            json!({ "max_completion_tokens": 5_000_000_000_u64 }),
+            "max_completion_tokens",
+        ),
         (json!({ "seed": 1.5 }), "seed"),
         (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop"),
         (json!({ "stop": [""] }), "stop"),
@@ -233,10 +287,22 @@ async fn a_field_that_asks_for_more_is_refused_by_name() {
         (json!({ "model": null }), "model"),
         (json!({ "messages": [] }), "messages"),
         (json!({ "messages": "hello" }), "messages"),
-        (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages[0].role"),
-        (json!({ "messages": [{ "role": "user" }] }), "messages[0].content"),
-        (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages[0].content"),
-        (json!({ "messages": [{ "role": "user", "content": "x", "name": "y" }] }), "messages[0].name"),
+        (
+            json!({ "messages": [{ "role": "tool", "content": "x" }] }),
+            "messages[0].role",
+        ),
+        (
+            json!({ "messages": [{ "role": "user" }] }),
+            "messages[0].content",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "messages[0].content",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": "x", "name": "y" }] }),
+            "messages[0].name",
+        ),
     ] {
         let api = api();
         let (status, body) = api.json(chat_request(extra.clone())).await;
@@ -255,8 +321,13 @@ async fn text_parts_are_joined() {
     let (status, _) = api.json(chat_request(extra)).await;
     assert_eq!(status, 200);
     let asked = api.echo.asked.lock().unwrap();
-    let Prompt::Chat(turns) = &asked[0].prompt else { panic!("not a chat") };
-    assert_eq!((turns[0].role.as_str(), turns[0].content.as_str()), ("system", "ab"));
+    let Prompt::Chat(turns) = &asked[0].prompt else {
+        panic!("not a chat")
+    };
+    assert_eq!(
+        (turns[0].role.as_str(), turns[0].content.as_str()),
+        ("system", "ab")
+    );
 }
 
 #[tokio::test]
@@ -272,11 +343,17 @@ async fn each_failure_has_its_status() {
         assert_eq!(body["error"]["code"], code, "{model}");
         assert!(body["error"]["message"].as_str().unwrap().len() > 5);
     }
-    let (status, body) =
-        api().json(chat_request(json!({ "model": "small", "stream": true }))).await;
+    let (status, body) = api()
+        .json(chat_request(json!({ "model": "small", "stream": true })))
+        .await;
     assert_eq!(status, 400, "{body}");
-    let (_, body) = api().call(chat_request(json!({ "model": "breaks", "stream": true }))).await;
-    assert!(body.contains("the file is gone") && body.ends_with("data: [DONE]\n\n"), "{body}");
+    let (_, body) = api()
+        .call(chat_request(json!({ "model": "breaks", "stream": true })))
+        .await;
+    assert!(
+        body.contains("the file is gone") && body.ends_with("data: [DONE]\n\n"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -290,21 +367,40 @@ async fn a_body_that_is_no_json_or_too_long_is_refused_without_repeating_it() {
     assert!(!body.contains("canary") && !body.contains("oops"), "{body}");
     let long = json!({ "messages": "x".repeat(BODY_BYTES) });
     let (status, body) = api().json(post_json("/v1/chat/completions", &long)).await;
-    assert_eq!((status.as_u16(), &body["error"]["type"]), (413, &json!("invalid_request_error")));
+    assert_eq!(
+        (status.as_u16(), &body["error"]["type"]),
+        (413, &json!("invalid_request_error"))
+    );
 }
 
 #[tokio::test]
 async fn strangers_are_refused_on_every_route() {
-    for path in ["/healthz", "/readyz", "/v1/models", "/v1/chat/completions", "/weft/v1/status", "/none"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/v1/models",
+        "/v1/chat/completions",
+        "/weft/v1/status",
+        "/none",
+    ] {
         let mut rebound = admin_get(path);
-        rebound.headers_mut().insert(header::HOST, "evil.example".parse().unwrap());
+        rebound
+            .headers_mut()
+            .insert(header::HOST, "evil.example".parse().unwrap());
         assert_eq!(api().call(rebound).await.0, 403, "{path}");
         let mut foreign = admin_get(path);
-        foreign.headers_mut().insert(header::ORIGIN, "http://evil.example".parse().unwrap());
+        foreign
+            .headers_mut()
+            .insert(header::ORIGIN, "http://evil.example".parse().unwrap());
         assert_eq!(api().call(foreign).await.0, 403, "{path}");
     }
     let response = api().router.oneshot(get_request("/healthz")).await.unwrap();
-    assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control")));
+    assert!(
+        !response
+            .headers()
+            .keys()
+            .any(|name| name.as_str().starts_with("access-control"))
+    );
 }
 
 #[tokio::test]
@@ -313,7 +409,10 @@ async fn admin_routes_want_the_token() {
         let path = format!("/weft/v1/{path}");
         assert_eq!(api().call(get_request(&path)).await.0, 401, "{path}");
         let mut wrong = get_request(&path);
-        wrong.headers_mut().insert(header::AUTHORIZATION, "Bearer secret-tokem".parse().unwrap());
+        wrong.headers_mut().insert(
+            header::AUTHORIZATION,
+            "Bearer secret-tokem".parse().unwrap(),
+        );
         assert_eq!(api().call(wrong).await.0, 401, "{path}");
     }
     let (status, body) = api().json(admin_get("/weft/v1/records")).await;
@@ -331,12 +430,25 @@ async fn admin_requests_are_checked() {
         ("/weft/v1/import", json!({})),
     ] {
         let (status, answer) = api().json(post_json(path, &body)).await;
-        assert_eq!((status.as_u16(), &answer["code"]), (400, &json!("bad_request")), "{body}");
+        assert_eq!(
+            (status.as_u16(), &answer["code"]),
+            (400, &json!("bad_request")),
+            "{body}"
+        );
     }
     let cap = json!({ "bytes_per_sec": null });
     assert_eq!(api().call(post_json("/weft/v1/cap", &cap)).await.0, 200);
-    assert_eq!(api().call(admin_get("/weft/v1/events?after=x")).await.0, 400);
-    assert_eq!(api().call(admin_get("/weft/v1/export?channel=A%20B")).await.0, 400);
+    assert_eq!(
+        api().call(admin_get("/weft/v1/events?after=x")).await.0,
+        400
+    );
+    assert_eq!(
+        api()
+            .call(admin_get("/weft/v1/export?channel=A%20B"))
+            .await
+            .0,
+        400
+    );
     assert_eq!(api().call(admin_get("/weft/v1/cap")).await.0, 405);
     assert_eq!(api().call(admin_get("/nowhere")).await.0, 404);
 }

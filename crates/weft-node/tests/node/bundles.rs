@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use weft_node::{ExportError, Home, ImportError, export_offline, import_offline, report::ImportOutcome};
+use weft_node::{
+    ExportError, Home, ImportError, export_offline, import_offline, report::ImportOutcome,
+};
 
 use crate::mesh::{Admin, Packed, channel, pack, probe};
 
@@ -16,7 +18,11 @@ impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = pack(folder.path(), "llama-tied");
-        Self { admin: Admin::new(), model, folder }
+        Self {
+            admin: Admin::new(),
+            model,
+            folder,
+        }
     }
 
     fn home(&self, name: &str) -> Home {
@@ -24,36 +30,51 @@ impl Site {
     }
 
     fn bundle(&self, name: &str, keep: impl Fn(usize) -> bool) -> std::path::PathBuf {
-        self.admin.bundle(&self.folder.path().join(name), &[&self.model], keep)
+        self.admin
+            .bundle(&self.folder.path().join(name), &[&self.model], keep)
     }
 }
 
 #[test]
 fn a_bundle_of_roots_alone_is_taken_in() {
     let site = Site::new();
-    let bundle = site.admin.bundle(&site.folder.path().join("roots"), &[], |_| true);
+    let bundle = site
+        .admin
+        .bundle(&site.folder.path().join("roots"), &[], |_| true);
     let report = import_offline(&site.home("node"), &bundle).unwrap();
     assert!(report.succeeded());
     assert_eq!((report.records, report.channels.len()), (1, 0));
     let home = Home::open(&site.folder.path().join("node")).unwrap();
     let error = export_offline(&home, &channel(), &mut Vec::new()).unwrap_err();
-    assert!(matches!(error, ExportError::NothingToExport { .. }), "{error}");
+    assert!(
+        matches!(error, ExportError::NothingToExport { .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn what_is_exported_offline_is_the_same_release() {
     let mut site = Site::new();
-    site.admin.release(&site.model, "1.0.0", vec![probe(&site.model, "valve 7")]);
+    site.admin
+        .release(&site.model, "1.0.0", vec![probe(&site.model, "valve 7")]);
     let home = site.home("node");
     let report = import_offline(&home, &site.bundle("b", |_| true)).unwrap();
-    assert_eq!(report.channels[0].outcome, ImportOutcome::Activated, "{report:?}");
+    assert_eq!(
+        report.channels[0].outcome,
+        ImportOutcome::Activated,
+        "{report:?}"
+    );
     let mut bytes = Vec::new();
     let length = export_offline(&home, &channel(), &mut bytes).unwrap();
     assert_eq!(length, bytes.len() as u64);
     let path = site.folder.path().join("again");
     fs::write(&path, bytes).unwrap();
     let report = import_offline(&site.home("other"), &path).unwrap();
-    assert_eq!(report.channels[0].outcome, ImportOutcome::Activated, "{report:?}");
+    assert_eq!(
+        report.channels[0].outcome,
+        ImportOutcome::Activated,
+        "{report:?}"
+    );
     assert_eq!(report.bytes_taken, site.model.entry.length);
 }
 
@@ -64,7 +85,11 @@ fn a_model_that_misses_its_golden_answers_is_not_activated() {
     golden.expected[0][0] ^= 1;
     site.admin.release(&site.model, "1.0.0", vec![golden]);
     let report = import_offline(&site.home("node"), &site.bundle("b", |_| true)).unwrap();
-    assert_eq!(report.channels[0].outcome, ImportOutcome::ReleaseRefused, "{report:?}");
+    assert_eq!(
+        report.channels[0].outcome,
+        ImportOutcome::ReleaseRefused,
+        "{report:?}"
+    );
     assert!(!report.channels[0].reason.is_empty());
     assert!(!report.succeeded());
 }
@@ -75,10 +100,18 @@ fn a_bundle_that_lacks_a_chunk_says_so_and_a_later_one_goes_on_from_there() {
     site.admin.release(&site.model, "1.0.0", Vec::new());
     let home = site.home("node");
     let report = import_offline(&home, &site.bundle("part", |index| index != 0)).unwrap();
-    assert_eq!(report.channels[0].outcome, ImportOutcome::Incomplete, "{report:?}");
+    assert_eq!(
+        report.channels[0].outcome,
+        ImportOutcome::Incomplete,
+        "{report:?}"
+    );
     assert!(report.bytes_taken > 0);
     let rest = import_offline(&home, &site.bundle("rest", |_| true)).unwrap();
-    assert_eq!(rest.channels[0].outcome, ImportOutcome::Activated, "{rest:?}");
+    assert_eq!(
+        rest.channels[0].outcome,
+        ImportOutcome::Activated,
+        "{rest:?}"
+    );
     assert_eq!(rest.chunks_taken, 1);
 }
 

@@ -25,7 +25,9 @@ fn a_release_travels_and_answers() {
 
     // the first node has no network peers: the bundle is all it gets
     let first = Running::start(admin.home(&path("first"), &[]));
-    let refused = first.client.chat(MODEL, &user("hello"), &ChatOptions::default());
+    let refused = first
+        .client
+        .chat(MODEL, &user("hello"), &ChatOptions::default());
     assert!(matches!(
         refused.err(),
         Some(ClientError::Refused { status: 404, code, .. }) if code == "model_not_found"
@@ -40,9 +42,14 @@ fn a_release_travels_and_answers() {
 
     // the second knows nothing but the mesh's id and where the first is
     let second = Running::start(admin.home(&path("second"), &[first.address()]));
-    let status = second.wait("the model", |status| status.models.iter().any(|model| model.answering));
+    let status = second.wait("the model", |status| {
+        status.models.iter().any(|model| model.answering)
+    });
     let active = status.models[0].active.clone().unwrap();
-    assert_eq!((active.model.as_str(), active.version.as_str()), (MODEL, "1.0.0"));
+    assert_eq!(
+        (active.model.as_str(), active.version.as_str()),
+        (MODEL, "1.0.0")
+    );
     let fetch = status.node.channels[0].fetch.clone();
     assert!(fetch.is_none_or(|fetch| fetch.bytes_fetched == model.entry.length));
     let peers = second.client.peers().unwrap().peers;
@@ -55,16 +62,26 @@ fn a_release_travels_and_answers() {
         temperature: Some(0.0),
         ..ChatOptions::default()
     };
-    let whole = first.client.chat(MODEL, &user("pump 3 hot"), &options).unwrap();
+    let whole = first
+        .client
+        .chat(MODEL, &user("pump 3 hot"), &options)
+        .unwrap();
     assert!(whole.completion_tokens > 0 && whole.prompt_tokens > 0);
     let mut text = String::new();
     let mut finish = None;
     let mut usage = None;
-    for part in second.client.chat_stream(MODEL, &user("pump 3 hot"), &options).unwrap() {
+    for part in second
+        .client
+        .chat_stream(MODEL, &user("pump 3 hot"), &options)
+        .unwrap()
+    {
         match part.unwrap() {
             ChatPart::Text(more) => text.push_str(&more),
             ChatPart::Finished(reason) => finish = Some(reason),
-            ChatPart::Usage { prompt_tokens, completion_tokens } => {
+            ChatPart::Usage {
+                prompt_tokens,
+                completion_tokens,
+            } => {
                 usage = Some((prompt_tokens, completion_tokens));
             }
             _ => {}
@@ -80,12 +97,29 @@ fn a_release_travels_and_answers() {
     let names: Vec<String> = events
         .events
         .iter()
-        .map(|entry| serde_json::to_value(entry).unwrap()["event"].as_str().unwrap().to_owned())
+        .map(|entry| {
+            serde_json::to_value(entry).unwrap()["event"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
-    for name in ["peer_joined", "head_accepted", "fetch_completed", "probed", "activated"] {
-        assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
+    for name in [
+        "peer_joined",
+        "head_accepted",
+        "fetch_completed",
+        "probed",
+        "activated",
+    ] {
+        assert!(
+            names.iter().any(|known| known == name),
+            "{name} in {names:?}"
+        );
     }
-    assert_eq!(first.client.records().unwrap(), second.client.records().unwrap());
+    assert_eq!(
+        first.client.records().unwrap(),
+        second.client.records().unwrap()
+    );
 
     // the cap can be changed live
     second.client.cap(Some(1_000_000)).unwrap();
@@ -103,7 +137,11 @@ fn a_release_travels_and_answers() {
     std::fs::write(path("two.weft"), &exported).unwrap();
     let third = admin.home(&path("third"), &[]);
     let report = weft_node::import_offline(&third, &path("two.weft")).unwrap();
-    assert_eq!(report.channels[0].outcome, ImportOutcome::Activated, "{report:?}");
+    assert_eq!(
+        report.channels[0].outcome,
+        ImportOutcome::Activated,
+        "{report:?}"
+    );
 
     second.stop();
     assert!(!path("second/api.json").exists());
@@ -111,6 +149,8 @@ fn a_release_travels_and_answers() {
 
     // a node that stopped answers again after its start, without any peer
     let second = Running::start(weft_node::Home::open(&path("second")).unwrap());
-    second.wait("the model again", |status| status.models.iter().any(|model| model.answering));
+    second.wait("the model again", |status| {
+        status.models.iter().any(|model| model.answering)
+    });
     second.stop();
 }

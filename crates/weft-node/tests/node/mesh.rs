@@ -83,7 +83,9 @@ impl Admin {
 
     fn sign(&mut self, kind: Kind, body: Vec<u8>) -> Envelope {
         let envelope = seal(kind, self.mesh_id(), body, &[&self.key]);
-        self.trust.admit(envelope.clone(), now_s(), &mut self.memo).unwrap();
+        self.trust
+            .admit(envelope.clone(), now_s(), &mut self.memo)
+            .unwrap();
         envelope
     }
 
@@ -112,10 +114,11 @@ impl Admin {
             notes: String::new(),
             licence: "Apache-2.0".to_owned(),
         };
-        let id = self.sign(Kind::Release, codec::encode(&release)).record_id();
+        let id = self
+            .sign(Kind::Release, codec::encode(&release))
+            .record_id();
         let policy = Hash::of(&[]);
-        let head =
-            weft_record::next_head(&self.trust, &channel(), id, policy, now_s()).unwrap();
+        let head = weft_record::next_head(&self.trust, &channel(), id, policy, now_s()).unwrap();
         self.sign(Kind::Head, codec::encode(&head));
     }
 
@@ -199,8 +202,7 @@ pub(crate) fn probe(model: &Packed, prompt: &str) -> Probe {
         max_tokens: 8,
         expected: vec![Vec::new()],
     };
-    let measured =
-        weft_node::measure_probes(&model.path, std::slice::from_ref(&probe)).unwrap();
+    let measured = weft_node::measure_probes(&model.path, std::slice::from_ref(&probe)).unwrap();
     probe.expected = measured.answers;
     probe
 }
@@ -234,18 +236,17 @@ impl Running {
     }
 
     /// Waits until its status is as wanted.
-    pub(crate) fn wait(
-        &self,
-        what: &str,
-        wanted: impl Fn(&StatusReport) -> bool,
-    ) -> StatusReport {
+    pub(crate) fn wait(&self, what: &str, wanted: impl Fn(&StatusReport) -> bool) -> StatusReport {
         let start = Instant::now();
         loop {
             let status = self.client.status().unwrap();
             if wanted(&status) {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "{what} did not come: {status:#?}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{what} did not come: {status:#?}"
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -41,11 +41,14 @@ fn no_log_at_any_level_holds_a_prompt_or_an_answer() {
     let bundle = admin.bundle(&folder.path().join("b"), &[&model], |_| true);
     let node = Running::start(admin.home(&folder.path().join("node"), &[]));
     node.client.import(&bundle).unwrap();
-    node.wait("the model", |status| status.models.iter().any(|model| model.answering));
+    node.wait("the model", |status| {
+        status.models.iter().any(|model| model.answering)
+    });
 
     let ask = |content: String, options: &ChatOptions| {
         let role = "user".to_owned();
-        node.client.chat(MODEL, &[ChatMessage { role, content }], options)
+        node.client
+            .chat(MODEL, &[ChatMessage { role, content }], options)
     };
     let options = ChatOptions {
         max_tokens: Some(24),
@@ -53,12 +56,26 @@ fn no_log_at_any_level_holds_a_prompt_or_an_answer() {
         ..ChatOptions::default()
     };
     let answer = ask(CANARY.to_owned(), &options).unwrap();
-    assert!(answer.text.trim().len() >= 8, "an answer too short to look for: {:?}", answer.text);
+    assert!(
+        answer.text.trim().len() >= 8,
+        "an answer too short to look for: {:?}",
+        answer.text
+    );
     // refused prompts too: one that is too long, one for a model that is not there
     assert!(ask(CANARY.repeat(500), &options).is_err());
-    let message = ChatMessage { role: "user".to_owned(), content: CANARY.to_owned() };
-    assert!(node.client.chat("other", std::slice::from_ref(&message), &options).is_err());
-    let mut stream = node.client.chat_stream(MODEL, &[message], &options).unwrap();
+    let message = ChatMessage {
+        role: "user".to_owned(),
+        content: CANARY.to_owned(),
+    };
+    assert!(
+        node.client
+            .chat("other", std::slice::from_ref(&message), &options)
+            .is_err()
+    );
+    let mut stream = node
+        .client
+        .chat_stream(MODEL, &[message], &options)
+        .unwrap();
     assert!(stream.next().is_some());
     drop(stream);
     let events = serde_json::to_string(&node.client.events(0).unwrap()).unwrap();
@@ -68,7 +85,13 @@ fn no_log_at_any_level_holds_a_prompt_or_an_answer() {
     let log = String::from_utf8_lossy(&captured.0.lock().unwrap()).into_owned();
     assert!(log.contains("the model answers"), "nothing was logged");
     assert!(log.contains("TRACE"), "the trace level is not captured");
-    let answer_line = answer.text.trim().lines().next().unwrap_or_default().to_owned();
+    let answer_line = answer
+        .text
+        .trim()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     for (place, text) in [("log", &log), ("events", &events), ("status", &status)] {
         assert!(!text.contains(CANARY), "the prompt is in the {place}");
         assert!(
