@@ -11,7 +11,7 @@ const QUEUE: usize = 64;
 
 /// A fixed set of threads, each with its queue.
 pub(crate) struct Lanes<J> {
-    lanes: Vec<mpsc::Sender<J>>,
+    queues: Vec<mpsc::Sender<J>>,
     backlog: VecDeque<(usize, J)>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -23,7 +23,7 @@ impl<J: Send + 'static> Lanes<J> {
         count: usize,
         work: impl Fn(J) + Clone + Send + 'static,
     ) -> io::Result<Self> {
-        let mut lanes = Vec::new();
+        let mut queues = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
             let (sender, mut jobs) = mpsc::channel(QUEUE);
@@ -35,11 +35,11 @@ impl<J: Send + 'static> Lanes<J> {
                         work(job);
                     }
                 })?;
-            lanes.push(sender);
+            queues.push(sender);
             threads.push(thread);
         }
         Ok(Self {
-            lanes,
+            queues,
             backlog: VecDeque::new(),
             threads,
         })
@@ -47,7 +47,7 @@ impl<J: Send + 'static> Lanes<J> {
 
     /// How many lanes there are.
     pub(crate) fn count(&self) -> usize {
-        self.lanes.len()
+        self.queues.len()
     }
 
     /// Hands a job to a lane, or keeps it until there is room.
@@ -58,7 +58,7 @@ impl<J: Send + 'static> Lanes<J> {
 
     /// Moves what waits into lanes that have room again.
     pub(crate) fn pump(&mut self) {
-        let mut full = vec![false; self.lanes.len()];
+        let mut full = vec![false; self.queues.len()];
         for _ in 0..self.backlog.len() {
             let Some((lane, job)) = self.backlog.pop_front() else {
                 return;
@@ -68,7 +68,7 @@ impl<J: Send + 'static> Lanes<J> {
                 self.backlog.push_back((lane, job));
                 continue;
             }
-            match self.lanes[lane].try_send(job) {
+            match self.queues[lane].try_send(job) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(job)) => {
                     full[lane] = true;
@@ -88,7 +88,7 @@ impl<J: Send + 'static> Lanes<J> {
 
     /// Lets the threads finish what they have, and waits for them.
     pub(crate) fn finish(mut self) {
-        self.lanes.clear();
+        self.queues.clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -31,7 +31,7 @@ impl Network {
     }
 
     /// What an event means to the core, if anything.
-    pub(crate) fn input(&mut self, event: NetEvent) -> Option<Input<Bytes>> {
+    pub(crate) fn input(event: NetEvent) -> Option<Input<Bytes>> {
         match event {
             NetEvent::PeerUp {
                 peer,

@@ -174,11 +174,11 @@ impl Shell {
                 self.handle(Input::Done(operation, outcome));
             }
             Some(event) = next_event(self.network.as_mut()), if open => {
-                if let Some(input) = self.network_event(event) {
+                if let Some(input) = Network::input(event) {
                     self.handle(input);
                 }
             }
-            Some(message) = self.bundle_messages.recv(), if open => self.from_bundle(message),
+            Some(message) = self.bundle_messages.recv(), if open => self.bundle_message(message),
             Some(request) = self.requests.recv() => self.request(request),
             () = time::sleep_until(deadline) => self.handle(Input::Tick),
             _ = self.sampler.tick() => self.sample(),
@@ -385,11 +385,7 @@ impl Shell {
         self.proven.retain(|(name, release)| needed(name, release));
     }
 
-    fn network_event(&mut self, event: weft_net::NetEvent) -> Option<Input<Bytes>> {
-        self.network.as_mut()?.input(event)
-    }
-
-    fn from_bundle(&mut self, message: FromBundle) {
+    fn bundle_message(&mut self, message: FromBundle) {
         match message {
             FromBundle::Message(peer, message) => {
                 if self.imports.contains_key(&peer) {
@@ -499,7 +495,7 @@ impl Shell {
         Some(ReleaseReport {
             release: *release,
             model: record.model.to_string(),
-            version: record.version.to_string(),
+            version: record.version.clone(),
         })
     }
 

@@ -81,6 +81,6 @@ fn let_go(reason: DisconnectReason) -> &'static str {
             "the bundle holds bytes that do not match the signed digest; nothing of them was kept"
         }
         DisconnectReason::Misbehaved => "the bundle holds too many records that were refused",
-        _ => "the node has as many peers as it can keep; try again later",
+        DisconnectReason::Full => "the node has as many peers as it can keep; try again later",
     }
 }

@@ -18,7 +18,7 @@ use weft_record::{
 };
 
 /// Longest wait for anything in these tests; all of it takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const CHANNEL: &str = "stable";
 pub(crate) const MODEL: &str = "tiny";
