@@ -81,6 +81,16 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted", "a signal asked weft to end", next)
     }
 
+    /// Ctrl-C in a verb that has no other end: there is nothing to explain.
+    pub(crate) fn ended_by_signal() -> Self {
+        Self::new(Exit::Interrupted, "", "", "")
+    }
+
+    /// Whether there is anything to say.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.what.is_empty()
+    }
+
     /// A file or folder that could not be read or written.
     pub(crate) fn file(what: impl Into<String>, error: &io::Error) -> Self {
         let (exit, next) = match error.kind() {
@@ -106,7 +116,7 @@ impl Failure {
 
     /// Three lines for people; none when the reader is gone.
     pub(crate) fn text(&self, style: Style) -> String {
-        if self.exit == Exit::Done {
+        if self.is_silent() {
             return String::new();
         }
         let mut text = format!("{} {}\n", style.bad("error:"), self.what);
@@ -154,6 +164,7 @@ mod tests {
         let text = failure.text(Style::plain());
         assert_eq!(text, "error: no node runs in /a\n  why: no api.json\n  next: weft up\n");
         assert_eq!(Failure::quiet().text(Style::plain()), "");
+        assert_eq!(Failure::ended_by_signal().text(Style::plain()), "");
     }
 
     #[test]

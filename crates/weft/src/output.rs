@@ -73,6 +73,12 @@ impl Output {
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| written(&error))
     }
 
+    /// A line of a story that is told while a verb works: for people, not with `--json`
+    /// or `-q`.
+    pub(crate) fn story(&self, text: &str) -> Result<(), Failure> {
+        if self.json || self.quiet { Ok(()) } else { self.text(&format!("{text}\n")) }
+    }
+
     /// A remark for people on standard error: not with `--json` or `-q`.
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
@@ -88,7 +94,7 @@ impl Output {
 
     /// A failure, where its reader looks for it.
     pub(crate) fn failure(&self, failure: &Failure) {
-        if failure.exit == crate::failure::Exit::Done {
+        if failure.is_silent() {
             return;
         }
         if self.json {
@@ -175,6 +181,11 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.0} %", part as f64 * 100.0 / whole as f64) }
 }
 
+/// A count with its noun.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// A time as people read it.
 pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
@@ -213,6 +224,8 @@ mod tests {
 
     #[test]
     fn times_and_shares() {
+        assert_eq!(count(1, "peer"), "1 peer");
+        assert_eq!(count(0, "peer"), "0 peers");
         assert_eq!(duration(4.24), "4.2 s");
         assert_eq!(duration(75.4), "1 min 15 s");
         assert_eq!(duration(3_720.0), "1 h 02 min");

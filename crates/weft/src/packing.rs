@@ -14,7 +14,7 @@ use std::{
 use serde::Deserialize;
 use weft_model::{ModelSource, Quantization};
 use weft_record::{
-    ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, MAX_RECORD_BYTES, MeshId, Name, NameError, Probe,
+    ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, Lineage, MAX_RECORD_BYTES, MeshId, Name, NameError, Probe,
     ProbeLimits, ProbeSet, Release, Requires, Variant, bundle::Frame, codec, seal,
 };
 
@@ -109,6 +109,7 @@ pub(crate) fn pack(order: &Order, say: impl Fn(String)) -> Result<Release, Failu
         let error = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Failure::file(format!("{} was not written", order.out.display()), &error));
     }
+    check_words(order)?;
     let folder = crate::signing::scratch(beside)?;
     let mut packed = Vec::new();
     for variant in variants(&source, order) {
@@ -128,9 +129,33 @@ pub(crate) fn pack(order: &Order, say: impl Fn(String)) -> Result<Release, Failu
     }
     packed.sort_by(|a, b| a.quantization.cmp(&b.quantization));
     let release = describe(order, &packed, &say)?;
+    release.check().map_err(|error| no_release(&error))?;
     say(format!("writing {}", order.out.display()));
     into_new_file(&order.out, |out| write(out, &release, &packed))?;
     Ok(release)
+}
+
+/// Holds what the user wrote against the rules of a release, before the long work.
+fn check_words(order: &Order) -> Result<(), Failure> {
+    let placeholder = FileEntry {
+        path: MODEL_FILE.to_owned(),
+        length: 1,
+        blake3: Hash::ZERO,
+        chunk_map: Hash::ZERO,
+    };
+    let variant = Variant {
+        quantization: named("any")?,
+        files: vec![placeholder],
+        requires: Requires::default(),
+    };
+    let mut probes = probes(order);
+    probes.iter_mut().for_each(|probe| probe.expected.push(Vec::new()));
+    let draft = draft(order, vec![variant], ProbeSet { probes, limits: ProbeLimits::default() });
+    draft.check().map_err(|error| no_release(&error))
+}
+
+fn no_release(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, "this cannot be a release", error.to_string(), "weft release pack --help")
 }
 
 /// What to make: `None` is the GGUF file as it is.
@@ -195,15 +220,7 @@ impl PackedFile {
 
 /// The release's record: files, needs, and the golden answers measured here.
 fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Result<Release, Failure> {
-    let mut probes: Vec<Probe> = order
-        .prompts
-        .iter()
-        .map(|prompt| Probe {
-            prompt: prompt.prompt.clone(),
-            max_tokens: prompt.max_tokens.unwrap_or(PROBE_TOKENS),
-            expected: Vec::new(),
-        })
-        .collect();
+    let mut probes = probes(order);
     let mut variants = Vec::new();
     for file in packed {
         let mut ram_bytes = file.entry.length;
@@ -241,7 +258,21 @@ fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Resu
         min_match_bp: if probes.is_empty() { 0 } else { 10_000 },
         ..ProbeLimits::default()
     };
-    Ok(Release {
+    Ok(draft(order, variants, ProbeSet { probes, limits }))
+}
+
+/// The golden prompts, their answers not yet known.
+fn probes(order: &Order) -> Vec<Probe> {
+    let prompts = order.prompts.iter().map(|prompt| Probe {
+        prompt: prompt.prompt.clone(),
+        max_tokens: prompt.max_tokens.unwrap_or(PROBE_TOKENS),
+        expected: Vec::new(),
+    });
+    prompts.collect()
+}
+
+fn draft(order: &Order, variants: Vec<Variant>, probe_set: ProbeSet) -> Release {
+    Release {
         model: order.name.clone(),
         version: order.version.clone(),
         counter: order.counter,
@@ -249,11 +280,11 @@ fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Resu
         tokenizer: None,
         template: None,
         base: None,
-        probe_set: ProbeSet { probes, limits },
-        lineage: Default::default(),
+        probe_set,
+        lineage: Lineage::default(),
         notes: order.notes.clone(),
         licence: order.licence.clone(),
-    })
+    }
 }
 
 fn write(out: &mut dyn Write, release: &Release, packed: &[PackedFile]) -> Result<(), Failure> {

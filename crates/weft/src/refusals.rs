@@ -64,6 +64,9 @@ pub(crate) fn client(context: &Context, error: &ClientError) -> Failure {
         ),
         ClientError::Refused { status, code, message } => {
             let exit = match status {
+                _ if ["bad_bundle", "other_mesh", "let_go"].contains(&code.as_str()) => {
+                    Exit::Verification
+                }
                 404 => Exit::NotFound,
                 408 | 429 | 503 | 504 => Exit::Network,
                 400 | 413 | 422 => Exit::Refused,
@@ -108,21 +111,37 @@ pub(crate) fn run(context: &Context, error: &RunError) -> Failure {
             Failure::new(Exit::Usage, what, why, context.command("up --help"))
         }
         RunError::ApiFile { source, .. } => Failure::file(why, source),
+        RunError::Store { source, .. } => store(context, what, source),
         error => Failure::new(Exit::Failed, what, error.to_string(), context.command("up -v")),
     }
 }
 
+pub(crate) fn store(context: &Context, what: &str, error: &weft_store::OpenError) -> Failure {
+    use weft_store::{OpenError, StoreError};
+    let (exit, next) = match error {
+        OpenError::Locked { .. } => (Exit::Refused, context.command("status")),
+        OpenError::Newer { .. } => (Exit::Refused, "use the newer weft that wrote it".to_owned()),
+        OpenError::NotAStore { .. } => (Exit::Verification, "weft --dir ANOTHER_FOLDER …".to_owned()),
+        OpenError::Store(StoreError::Full { .. }) => {
+            (Exit::Disk, "make room on that disk and try again".to_owned())
+        }
+        _ => (Exit::Failed, context.command("up -v")),
+    };
+    Failure::new(exit, what, error.to_string(), next)
+}
+
 pub(crate) fn import(context: &Context, path: &Path, error: &ImportError) -> Failure {
-    if let ImportError::Node(error) = error {
-        return run(context, error);
+    let what = format!("{} was not taken in", path.display());
+    let why = error.to_string();
+    match error {
+        ImportError::Node(error) => run(context, error),
+        ImportError::Open { source, .. } => Failure::file(what, source),
+        ImportError::Bundle { .. } | ImportError::OtherMesh { .. } | ImportError::LetGo(_) => {
+            let next = format!("weft release inspect {}", quoted(path));
+            Failure::new(Exit::Verification, what, why, next)
+        }
+        _ => Failure::new(Exit::Failed, what, why, context.command("status")),
     }
-    let text = error.to_string();
-    Failure::new(
-        Exit::Verification,
-        format!("{} could not be taken in", path.display()),
-        text,
-        format!("weft release inspect {}", quoted(path)),
-    )
 }
 
 pub(crate) fn export(context: &Context, error: &ExportError) -> Failure {

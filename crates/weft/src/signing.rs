@@ -88,11 +88,8 @@ pub(crate) fn trust(context: &Context, home: &Home) -> Result<Trust, Failure> {
     } else {
         let path = home.store_directory();
         let restored = weft_store::Store::open(&path).and_then(|store| store.restore());
-        let unreadable = |error: weft_store::OpenError| {
-            let what = format!("the store {} cannot be read", path.display());
-            Failure::new(Exit::Failed, what, error.to_string(), context.command("status"))
-        };
-        restored.map_err(unreadable)?.records
+        let what = "the node's records cannot be read";
+        restored.map_err(|error| refusals::store(context, what, &error))?.records
     };
     let (mut trust, mut memo) = (Trust::new(home.settings().mesh_id), Memo::default());
     for bytes in &encoded {

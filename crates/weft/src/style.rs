@@ -5,12 +5,10 @@ use std::io::IsTerminal as _;
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set.
+    // on a terminal, unless NO_COLOR is set; plain comments, so that help stays short
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

@@ -121,7 +121,7 @@ fn a_truncated_gguf_is_refused_with_5() {
         refused(folder.path(), &["model", "inspect", name], 5, "cannot be opened as a model");
     }
     let out = folder.path().join("x.weft");
-    let words = ["release", "pack", name, "--name", "x", "--version", "1", "--out"];
+    let words = ["release", "pack", name, "--name", "x", "--version", "1.0.0", "--out"];
     refused(folder.path(), &[&words[..], &[out.to_str().unwrap()]].concat(), 5, "model.gguf");
     assert!(!out.exists());
     refused(folder.path(), &["model", "logits", name, "--tokens", "1"], 5, "model.gguf");
@@ -187,9 +187,11 @@ fn only_the_mesh_s_own_key_can_publish_and_a_pack_is_no_bundle() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (pack, key) = (path("model.weft"), path("other.key"));
     let source = asset();
-    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1"];
+    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1.0.0"];
     object(&home, &[&words[..], &["--no-probe", "--out", &pack]].concat());
     refused(&home, &[&words[..], &["--no-probe", "--out", &pack]].concat(), 6, "was not written");
+    let bad = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "new"];
+    refused(&home, &[&bad[..], &["--out", &path("bad.weft")]].concat(), 2, "cannot be a release");
     object(&home, &["key", "new", &key]);
     refused(&home, &["release", "publish", &pack, "--key", &key], 6, "is not published");
     // signed by nobody, it is nothing that a node takes
@@ -197,7 +199,7 @@ fn only_the_mesh_s_own_key_can_publish_and_a_pack_is_no_bundle() {
     let key = made["key"].as_str().unwrap();
     let published = object(&home, &["release", "publish", &pack, "--key", key]);
     assert_eq!(published["seq"], 0);
-    let shown = object(&home, &["show", "m@1"]);
+    let shown = object(&home, &["show", "m@1.0.0"]);
     assert_eq!(shown["signers"].as_array().unwrap().len(), 1);
     // a tampered bundle changes nothing
     let bundle = path("bundle.weft");
@@ -220,7 +222,7 @@ fn a_release_travels_in_a_file_to_a_node_that_never_had_a_network() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (pack, bundle) = (path("model.weft"), path("bundle.weft"));
     let source = asset();
-    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1"];
+    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1.0.0"];
     object(&home, &[&words[..], &["--out", &pack]].concat());
     let key = made["key"].as_str().unwrap();
     object(&home, &["release", "publish", &pack, "--key", key]);

@@ -60,7 +60,7 @@ const SECOND_FETCH_S: u64 = 9;
 /// It must have lasted at least this long, or the cut proves little.
 const SECOND_FETCH_MIN_S: f64 = 5.0;
 /// The node is killed when its fetch is at this share, in percent...
-const KILL_AT: u64 = 45;
+const KILL_AT: u64 = 36;
 /// ...and the demo fails if its own status then says less or more than this.
 const KILL_BETWEEN: std::ops::RangeInclusive<u64> = 30..=70;
 /// Every wait for the whole mesh ends after this.
@@ -170,6 +170,7 @@ fn play(context: &Context, folder: &Path, count: usize, keep: bool) -> Result<()
         interruption,
         nodes,
         running: keep,
+        example: mesh.questions.first().map(|question| question.line.clone()).unwrap_or_default(),
     };
     mesh.end();
     context.output.result(&report, |style| report.text(style, keep))
@@ -317,16 +318,24 @@ impl<'a> Mesh<'a> {
                     transfer.see(glance, started.elapsed().as_secs_f64());
                 }
             }
-            watch.show(&glances);
+            watch.show(&glances)?;
             if let (Some((victim, cap)), None) = (victim, &interruption)
                 && let Some(fetch) = ready_to_die(&transfers[victim])
             {
                 let node = &mut self.nodes[victim];
+                let pid = node.pid().unwrap_or_default();
                 node.kill()?;
-                interruption = Some(Interruption::begun(&node.name, &fetch));
+                let begun = Interruption::begun(&node.name, &fetch);
+                watch.say(&format!(
+                    "SIGKILL for {} (process {pid}) at {} % of its fetch",
+                    node.name, begun.killed_at_percent
+                ))?;
+                interruption = Some(begun);
+                transfers[victim].interrupted();
                 node.start(cap, !self.keep)?;
                 node.wait_until_up()?;
-                transfers[victim].interrupted();
+                let pid = node.pid().unwrap_or_default();
+                watch.say(&format!("{} runs again (process {pid})", node.name))?;
             }
             if publishing.as_mut().is_some_and(Call::has_ended) {
                 publishing.take().map(finish).transpose()?;
@@ -337,12 +346,12 @@ impl<'a> Mesh<'a> {
                 break glances;
             }
             if started.elapsed() > STEP_LIMIT {
-                watch.finish(&glances);
+                watch.finish(&glances)?;
                 return Err(self.too_late(&format!("{version} to answer everywhere"), &glances));
             }
             interrupt::pause(POLL);
         };
-        watch.finish(&glances);
+        watch.finish(&glances)?;
         if let (Some((victim, _)), Some(interruption)) = (victim, &mut interruption) {
             interruption.ended(&transfers[victim]);
         }
@@ -528,13 +537,12 @@ impl<'a> Mesh<'a> {
     fn title(&mut self, text: &str) -> Result<(), Failure> {
         self.steps += 1;
         let output = &self.context.output;
-        let title = format!("\n{} {}\n", output.style.good(&format!("{}.", self.steps)), output.style.bold(text));
-        if output.json || output.quiet { Ok(()) } else { output.text(&title) }
+        let number = output.style.good(&format!("{}.", self.steps));
+        output.story(&format!("\n{number} {}", output.style.bold(text)))
     }
 
     fn say(&self, text: &str) -> Result<(), Failure> {
-        let output = &self.context.output;
-        if output.json || output.quiet { Ok(()) } else { output.text(&format!("   {text}\n")) }
+        self.context.output.story(&format!("   {text}"))
     }
 }
 

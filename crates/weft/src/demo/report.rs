@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde::Serialize;
@@ -31,6 +31,9 @@ pub(crate) struct Report {
     pub(crate) nodes: Vec<NodeFigures>,
     /// Whether the nodes were left running.
     pub(crate) running: bool,
+    /// A line to ask by hand.
+    #[serde(skip)]
+    pub(crate) example: String,
 }
 
 /// One release.
@@ -235,9 +238,8 @@ impl Report {
         if !keep {
             lines.push(format!("for n in {numbers}; do {weft} --dir node-$n -q up & done"));
         }
-        let line = "uplink snr 4dB<12 pktloss 9 % alarm 303/CHL";
         lines.push(format!("{weft} --dir node-2 status"));
-        lines.push(format!("{weft} --dir node-2 run {} \"{line}\"", self.model));
+        lines.push(format!("{weft} --dir node-2 run {} {}", self.model, quoted(Path::new(&self.example))));
         lines.push(format!("{weft} --dir node-4 bundle export stable.weft"));
         let pids: Vec<String> =
             self.nodes.iter().filter_map(|node| node.pid).map(|pid| pid.to_string()).collect();

@@ -7,6 +7,7 @@ use weft_core::{FetchStatus, Phase};
 use weft_node::report::StatusReport;
 
 use crate::{
+    failure::Failure,
     output::{Output, size},
     verbs::status::phase,
 };
@@ -112,7 +113,7 @@ impl Watch {
     }
 
     /// Shows how all nodes are now; `None` for one that does not run.
-    pub(crate) fn show(&mut self, glances: &[Option<Glance>]) {
+    pub(crate) fn show(&mut self, glances: &[Option<Glance>]) -> Result<(), Failure> {
         if let Some((_, bars)) = &self.bars {
             for (bar, glance) in bars.iter().zip(glances) {
                 let glance = glance.clone().unwrap_or_default();
@@ -120,27 +121,41 @@ impl Watch {
                 bar.set_position(glance.fetch.bytes_held);
                 bar.set_message(glance.line());
             }
-            return;
+            return Ok(());
         }
         let due = self.printed.is_none_or(|printed| printed.elapsed() >= LINE_INTERVAL);
         if self.lines && due {
             self.printed = Some(Instant::now());
-            self.print(glances);
+            self.print(glances)?;
+        }
+        Ok(())
+    }
+
+    /// Something that happened in between.
+    pub(crate) fn say(&self, text: &str) -> Result<(), Failure> {
+        match &self.bars {
+            Some((all, _)) => {
+                // who closed standard error does not want to know
+                let _ = all.println(format!("   {text}"));
+                Ok(())
+            }
+            None => self.output.story(&format!("   {text}")),
         }
     }
 
     /// Shows the last state for good.
-    pub(crate) fn finish(mut self, glances: &[Option<Glance>]) {
+    pub(crate) fn finish(mut self, glances: &[Option<Glance>]) -> Result<(), Failure> {
         if self.bars.is_none() {
             return self.print(glances);
         }
-        self.show(glances);
+        self.show(glances)?;
         if let Some((_, bars)) = &self.bars {
             bars.iter().for_each(ProgressBar::abandon);
         }
+        Ok(())
     }
 
-    fn print(&self, glances: &[Option<Glance>]) {
+    fn print(&self, glances: &[Option<Glance>]) -> Result<(), Failure> {
         let parts: Vec<String> = self
             .names
             .iter()
@@ -155,7 +170,9 @@ impl Watch {
             })
             .collect();
         let seconds = self.started.elapsed().as_secs_f64();
-        self.output.note(&format!("  {seconds:4.1} s  {}", parts.join("  ")));
+        let rate: u64 = glances.iter().flatten().map(|glance| glance.fetch_bytes_per_sec).sum();
+        let line = format!("   {seconds:4.1} s  {:>7}/s  {}", size(rate), parts.join("  "));
+        self.output.story(&line)
     }
 }
 

@@ -110,7 +110,8 @@ impl Import {
                 .map_err(|error| refusals::import(context, path, &error))?,
         };
         drop(spinner);
-        tell(context, &self.file, &report)
+        let named = if self.file == Path::new("-") { Path::new("standard input") } else { &self.file };
+        tell(context, named, &report)
     }
 }
 
@@ -191,6 +192,8 @@ fn exit_of(channel: &ImportedChannel) -> Option<Exit> {
         ImportOutcome::Activated | ImportOutcome::AlreadyActive | ImportOutcome::NotFollowed => None,
         ImportOutcome::HeadRefused | ImportOutcome::ReleaseRefused => Some(Exit::Verification),
         ImportOutcome::Superseded | ImportOutcome::Forked => Some(Exit::Refused),
+        // the store's own words for a full disk
+        ImportOutcome::Incomplete if channel.reason.contains("no space left") => Some(Exit::Disk),
         ImportOutcome::Incomplete => Some(Exit::Network),
     }
 }

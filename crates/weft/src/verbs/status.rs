@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     failure::Failure,
     interrupt,
-    output::{duration, fields, percent, size, table},
+    output::{count, duration, fields, percent, size, table},
     style::Style,
 };
 
@@ -65,7 +65,7 @@ impl Status {
             show(context, &status, &api)?;
             interrupt::pause(WATCH_INTERVAL);
         }
-        Err(Failure::interrupted(""))
+        Err(Failure::ended_by_signal())
     }
 }
 
@@ -136,8 +136,9 @@ fn sentence(status: &StatusReport) -> String {
     let answering = status.models.iter().filter(|model| model.answering).count();
     match (answering, status.node.members.len()) {
         (0, 0) => "No model and no peer yet.".to_owned(),
-        (0, peers) => format!("No model yet; {peers} peers."),
-        (models, peers) => format!("All is well: {models} model(s) answer, {peers} peers."),
+        (0, peers) => format!("No model yet; {}.", count(peers, "peer")),
+        (1, peers) => format!("All is well: a model answers, {}.", count(peers, "peer")),
+        (models, peers) => format!("All is well: {models} models answer, {}.", count(peers, "peer")),
     }
 }
 

@@ -76,6 +76,9 @@ impl Up {
                 api: format!("http://{}", ready.api),
                 peer_id: ready.peer_id.clone(),
             };
+            if told.output.quiet && !told.output.json {
+                return;
+            }
             // a node goes on without whoever started it
             let _ = told.output.result(&report, |style| {
                 format!(
