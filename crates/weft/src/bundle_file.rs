@@ -59,7 +59,8 @@ pub(crate) fn read(
     path: &Path,
     mut each: impl FnMut(Frame) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let unreadable = |error: &io::Error| Failure::file(format!("{} cannot be read", path.display()), error);
+    let unreadable =
+        |error: &io::Error| Failure::file(format!("{} cannot be read", path.display()), error);
     let broken = |error: BundleError| {
         Failure::new(
             Exit::Verification,
@@ -95,7 +96,12 @@ fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Failure> {
 fn fitting(frame: Result<Vec<u8>, BundleError>) -> Result<Vec<u8>, Failure> {
     frame.map_err(|error| {
         let what = "this does not fit into a bundle";
-        Failure::new(Exit::Refused, what, error.to_string(), "make the model or its prompts smaller")
+        Failure::new(
+            Exit::Refused,
+            what,
+            error.to_string(),
+            "make the model or its prompts smaller",
+        )
     })
 }
 
@@ -122,9 +128,18 @@ mod tests {
         .unwrap();
         assert_eq!(frames, 4);
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert_eq!(read(&path, |_| Ok(())).unwrap_err().exit, Exit::Verification);
+        assert_eq!(
+            read(&path, |_| Ok(())).unwrap_err().exit,
+            Exit::Verification
+        );
         std::fs::write(&path, b"something else, and long enough to be looked at").unwrap();
-        assert_eq!(read(&path, |_| Ok(())).unwrap_err().exit, Exit::Verification);
-        assert_eq!(read(&folder.path().join("b"), |_| Ok(())).unwrap_err().exit, Exit::NotFound);
+        assert_eq!(
+            read(&path, |_| Ok(())).unwrap_err().exit,
+            Exit::Verification
+        );
+        assert_eq!(
+            read(&folder.path().join("b"), |_| Ok(())).unwrap_err().exit,
+            Exit::NotFound
+        );
     }
 }

@@ -25,11 +25,12 @@ impl Context {
     pub(crate) fn new(
         output: Output,
         directory: Option<PathBuf>,
-        flagged: bool,
         verbose: u8,
         node: bool,
     ) -> Result<Self, Failure> {
         start_logging(output, verbose, node);
+        let flagged = directory.is_some();
+        let directory = directory.or_else(|| set("WEFT_DIR").map(PathBuf::from));
         let named = directory.is_some();
         let directory = directory.or_else(default_directory).ok_or_else(|| {
             Failure::new(
@@ -41,7 +42,12 @@ impl Context {
         })?;
         let directory = std::path::absolute(&directory)
             .map_err(|error| Failure::file(format!("{}", directory.display()), &error))?;
-        Ok(Self { output, directory, named, flagged })
+        Ok(Self {
+            output,
+            directory,
+            named,
+            flagged,
+        })
     }
 
     /// The node's folder.
@@ -86,8 +92,12 @@ pub(crate) fn quoted(path: &Path) -> String {
     }
 }
 
+/// A variable of the environment; an empty one counts as none.
+fn set(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 fn default_directory() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("XDG_DATA_HOME")
         .map(PathBuf::from)
         // the specification says that a relative path is to be ignored

@@ -1,6 +1,6 @@
 //! How a verb fails: an exit code that scripts can rely on, and three lines for people.
 
-use std::io;
+use std::{fmt::Write as _, io};
 
 use serde::Serialize;
 
@@ -68,7 +68,12 @@ impl Failure {
         why: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self { exit, what: what.into(), why: why.into(), next: next.into() }
+        Self {
+            exit,
+            what: what.into(),
+            why: why.into(),
+            next: next.into(),
+        }
     }
 
     /// The reader of our output went away: end quietly, as `head` expects.
@@ -78,7 +83,12 @@ impl Failure {
 
     /// Ctrl-C, or the terminal went away.
     pub(crate) fn interrupted(next: impl Into<String>) -> Self {
-        Self::new(Exit::Interrupted, "interrupted", "a signal asked weft to end", next)
+        Self::new(
+            Exit::Interrupted,
+            "interrupted",
+            "a signal asked weft to end",
+            next,
+        )
     }
 
     /// Ctrl-C in a verb that has no other end: there is nothing to explain.
@@ -95,9 +105,10 @@ impl Failure {
     pub(crate) fn file(what: impl Into<String>, error: &io::Error) -> Self {
         let (exit, next) = match error.kind() {
             io::ErrorKind::NotFound => (Exit::NotFound, "check the path"),
-            io::ErrorKind::PermissionDenied => {
-                (Exit::Failed, "run it as the owner of the file, or change its mode")
-            }
+            io::ErrorKind::PermissionDenied => (
+                Exit::Failed,
+                "run it as the owner of the file, or change its mode",
+            ),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (Exit::Disk, "make room on that disk and try again")
             }
@@ -122,7 +133,7 @@ impl Failure {
         let mut text = format!("{} {}\n", style.bad("error:"), self.what);
         for (label, line) in [("why:", &self.why), ("next:", &self.next)] {
             if !line.is_empty() {
-                text.push_str(&format!("  {} {line}\n", style.bold(label)));
+                let _ = writeln!(text, "  {} {line}", style.bold(label));
             }
         }
         text
@@ -150,7 +161,10 @@ impl Failure {
             why: &self.why,
             next: &self.next,
         };
-        serde_json::json!(Report { schema: crate::output::SCHEMA, error: inner })
+        serde_json::json!(Report {
+            schema: crate::output::SCHEMA,
+            error: inner
+        })
     }
 }
 
@@ -160,9 +174,17 @@ mod tests {
 
     #[test]
     fn three_lines_or_none() {
-        let failure = Failure::new(Exit::NotRunning, "no node runs in /a", "no api.json", "weft up");
+        let failure = Failure::new(
+            Exit::NotRunning,
+            "no node runs in /a",
+            "no api.json",
+            "weft up",
+        );
         let text = failure.text(Style::plain());
-        assert_eq!(text, "error: no node runs in /a\n  why: no api.json\n  next: weft up\n");
+        assert_eq!(
+            text,
+            "error: no node runs in /a\n  why: no api.json\n  next: weft up\n"
+        );
         assert_eq!(Failure::quiet().text(Style::plain()), "");
         assert_eq!(Failure::ended_by_signal().text(Style::plain()), "");
     }

@@ -19,7 +19,10 @@ static WATCHING: OnceLock<()> = OnceLock::new();
 /// ends it at once.
 pub(crate) fn watch() {
     WATCHING.get_or_init(|| {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+        else {
             return;
         };
         let (ready, listening) = std::sync::mpsc::sync_channel(1);
@@ -43,7 +46,11 @@ pub(crate) fn watch() {
                 }
             });
         };
-        if thread::Builder::new().name("signals".to_owned()).spawn(watcher).is_ok() {
+        if thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(watcher)
+            .is_ok()
+        {
             let _ = listening.recv();
         }
     });

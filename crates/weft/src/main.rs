@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod interrupt;
 mod output;
+mod pack;
 mod packing;
 mod progress;
 mod refusals;
@@ -15,10 +16,7 @@ mod verbs;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{
-    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
-    parser::ValueSource,
-};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     context::Context,
@@ -49,8 +47,8 @@ struct Arguments {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
-    /// The node's folder [default: weft in the data folder of this user]
-    #[arg(long, global = true, env = "WEFT_DIR", hide_env_values = true, value_name = "DIR")]
+    /// The node's folder [default: WEFT_DIR, else weft in this user's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Print one JSON object a result, errors too
     #[arg(long, global = true)]
@@ -68,17 +66,11 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// See all of it at once: a mesh of real node processes on this machine
     Demo(demo::Demo),
-    /// Ask a model on this machine's node
     Run(run::Run),
-    /// List the models that are here
     List(list::List),
-    /// Show one release
     Show(show::Show),
-    /// Run this folder's node until it is told to end
     Up(up::Up),
-    /// Tell how the node is
     Status(status::Status),
     /// Make or join a mesh
     #[command(subcommand)]
@@ -95,26 +87,26 @@ enum Verb {
     /// Work with model files
     #[command(subcommand)]
     Model(model::Model),
-    /// Print a completion script for a shell
     Completions(completions::Completions),
-    /// Print the version
     Version(version::Version),
 }
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let parsed = Arguments::command().try_get_matches_from(&words).and_then(|matches| {
-        let flagged = matches.value_source("dir") == Some(ValueSource::CommandLine);
-        Arguments::from_arg_matches(&matches).map(|arguments| (arguments, flagged))
-    });
-    let (arguments, flagged) = match parsed {
-        Ok(parsed) => parsed,
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
         Err(error) => return usage(&error, &words),
     };
-    let Global { dir, json, quiet, verbose, color } = arguments.global;
+    let Global {
+        dir,
+        json,
+        quiet,
+        verbose,
+        color,
+    } = arguments.global;
     let output = Output::new(json, quiet, color);
     let node = matches!(arguments.verb, Verb::Up(_));
-    let result = Context::new(output, dir, flagged, verbose, node)
+    let result = Context::new(output, dir, verbose, node)
         .and_then(|context| dispatch(arguments.verb, &context));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -145,17 +137,35 @@ fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
 
 /// A command line that clap did not take, or one that only asks for help.
 fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
-    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let json = words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json");
+    let asked = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let json = words
+        .iter()
+        .skip(1)
+        .take_while(|word| *word != "--")
+        .any(|word| word == "--json");
     if asked || !json {
         // a closed pipe is no reason to complain
         let _ = error.print();
-        return ExitCode::from(if asked { Exit::Done as u8 } else { Exit::Usage as u8 });
+        return ExitCode::from(if asked {
+            Exit::Done as u8
+        } else {
+            Exit::Usage as u8
+        });
     }
     let text = error.render().to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let why = lines.find(|line| line.starts_with("Usage:")).unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let (mut what, mut why) = (Vec::new(), "");
+    for line in lines {
+        match line.strip_prefix("Usage: ") {
+            Some(usage) => why = usage,
+            None if why.is_empty() && !line.starts_with("For more information") => what.push(line),
+            None => {}
+        }
+    }
+    let what = what.join(" ").trim_start_matches("error: ").to_owned();
     let failure = Failure::new(Exit::Usage, what, why, "weft --help");
     Output::new(true, false, ColorChoice::Never).failure(&failure);
     ExitCode::from(Exit::Usage as u8)
@@ -163,6 +173,8 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -174,11 +186,21 @@ mod tests {
     fn every_verb_has_an_example() {
         fn check(command: &clap::Command) {
             if command.has_subcommands() {
-                command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(check);
+                command
+                    .get_subcommands()
+                    .filter(|sub| sub.get_name() != "help")
+                    .for_each(check);
                 return;
             }
-            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(after.contains("Example"), "`{}` has no example", command.get_name());
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                after.contains("Example"),
+                "`{}` has no example",
+                command.get_name()
+            );
         }
         check(&Arguments::command());
     }

@@ -40,47 +40,67 @@ impl Output {
 
     /// The result of a verb: an object with `--json`, else lines.
     pub(crate) fn result(
-        &self,
+        self,
         object: &impl Serialize,
         text: impl FnOnce(Style) -> String,
     ) -> Result<(), Failure> {
-        if self.json { self.object(object) } else { self.text(&text(self.style)) }
+        if self.json {
+            self.object(object)
+        } else {
+            self.text(&text(self.style))
+        }
     }
 
     /// An object with its schema number, on one line.
-    pub(crate) fn object(&self, object: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn object(self, object: &impl Serialize) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Versioned<'a, T> {
             schema: u32,
             #[serde(flatten)]
             object: &'a T,
         }
-        self.bare_object(&Versioned { schema: SCHEMA, object })
+        self.bare_object(&Versioned {
+            schema: SCHEMA,
+            object,
+        })
     }
 
     /// An object exactly as it is: for outputs whose keys other programs fixed.
-    pub(crate) fn bare_object(&self, object: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn bare_object(self, object: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(object).map_err(|error| {
             let exit = crate::failure::Exit::Failed;
-            Failure::new(exit, "the result cannot be written as JSON", error.to_string(), "")
+            Failure::new(
+                exit,
+                "the result cannot be written as JSON",
+                error.to_string(),
+                "",
+            )
         })?;
         self.text(&(text + "\n"))
     }
 
     /// Text as it is.
-    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+    // of all outputs the one that looks the same everywhere
+    #[allow(clippy::unused_self)]
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| written(&error))
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| written(&error))
     }
 
     /// A line of a story that is told while a verb works: for people, not with `--json`
     /// or `-q`.
-    pub(crate) fn story(&self, text: &str) -> Result<(), Failure> {
-        if self.json || self.quiet { Ok(()) } else { self.text(&format!("{text}\n")) }
+    pub(crate) fn story(self, text: &str) -> Result<(), Failure> {
+        if self.json || self.quiet {
+            Ok(())
+        } else {
+            self.text(&format!("{text}\n"))
+        }
     }
 
     /// A remark for people on standard error: not with `--json` or `-q`.
-    pub(crate) fn note(&self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.json && !self.quiet {
             // who closed standard error does not want to know
             let _ = writeln!(io::stderr().lock(), "{text}");
@@ -88,12 +108,12 @@ impl Output {
     }
 
     /// Whether a bar may be drawn.
-    pub(crate) fn shows_progress(&self) -> bool {
+    pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
 
     /// A failure, where its reader looks for it.
-    pub(crate) fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(self, failure: &Failure) {
         if failure.is_silent() {
             return;
         }
@@ -118,8 +138,14 @@ pub(crate) fn written(error: &io::Error) -> Failure {
 /// stands to the right.
 pub(crate) fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain([head[column].chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let numeric: Vec<bool> = (0..head.len())
@@ -172,18 +198,30 @@ pub(crate) fn size(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    let digits = if value < 9.995 {
+        2
+    } else {
+        usize::from(value < 99.95)
+    };
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
 /// A share in percent.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "-".to_owned() } else { format!("{:.0} %", part as f64 * 100.0 / whole as f64) }
+    if whole == 0 {
+        "-".to_owned()
+    } else {
+        format!("{:.0} %", part as f64 * 100.0 / whole as f64)
+    }
 }
 
 /// A count with its noun.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
 }
 
 /// A time as people read it.
@@ -235,7 +273,10 @@ mod tests {
 
     #[test]
     fn numbers_stand_to_the_right() {
-        let rows = vec![vec!["a".into(), "5".into()], vec!["long".into(), "-".into()]];
+        let rows = vec![
+            vec!["a".into(), "5".into()],
+            vec!["long".into(), "-".into()],
+        ];
         let text = table(Style::plain(), &["name", "count"], &rows);
         assert_eq!(text, "name  count\na         5\nlong      -\n");
         assert_eq!(table(Style::plain(), &["name", "x"], &[]), "name  x\n");

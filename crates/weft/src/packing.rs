@@ -14,12 +14,12 @@ use std::{
 use serde::Deserialize;
 use weft_model::{ModelSource, Quantization};
 use weft_record::{
-    ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, Lineage, MAX_RECORD_BYTES, MeshId, Name, NameError, Probe,
-    ProbeLimits, ProbeSet, Release, Requires, Variant, bundle::Frame, codec, seal,
+    ChunkMap, FileEntry, Hash, Kind, Lineage, MeshId, Name, NameError, Probe, ProbeLimits,
+    ProbeSet, Release, Requires, Variant, codec, seal,
 };
 
 use crate::{
-    bundle_file::{self, BundleWriter},
+    bundle_file::BundleWriter,
     context::quoted,
     failure::{Exit, Failure},
     refusals,
@@ -66,22 +66,36 @@ pub(crate) struct Prompt {
 
 /// The prompts for a model that comes with none.
 pub(crate) fn default_prompts() -> Vec<Prompt> {
-    let prompt = |text: &&str| Prompt { prompt: (*text).to_owned(), max_tokens: None };
+    let prompt = |text: &&str| Prompt {
+        prompt: (*text).to_owned(),
+        max_tokens: None,
+    };
     DEFAULT_PROMPTS.iter().map(prompt).collect()
 }
 
 /// Reads prompts, one JSON object a line.
 pub(crate) fn read_prompts(path: &Path) -> Result<Vec<Prompt>, Failure> {
     let failed = |error: &std::io::Error| {
-        Failure::file(format!("the prompts in {} cannot be read", path.display()), error)
+        Failure::file(
+            format!("the prompts in {} cannot be read", path.display()),
+            error,
+        )
     };
     let mut text = String::new();
     let file = File::open(path).map_err(|error| failed(&error))?;
-    let read = file.take(PROMPTS_BYTES + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    let read = file
+        .take(PROMPTS_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| failed(&error))?;
     if read as u64 > PROMPTS_BYTES {
-        return Err(failed(&std::io::Error::other(format!("longer than {PROMPTS_BYTES} bytes"))));
+        return Err(failed(&std::io::Error::other(format!(
+            "longer than {PROMPTS_BYTES} bytes"
+        ))));
     }
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
             serde_json::from_str(line).map_err(|error| {
@@ -98,8 +112,8 @@ pub(crate) fn read_prompts(path: &Path) -> Result<Vec<Prompt>, Failure> {
 
 /// Packs a model; `say` hears what is being done.
 pub(crate) fn pack(order: &Order, say: impl Fn(String)) -> Result<Release, Failure> {
-    let source = ModelSource::open(&order.source)
-        .map_err(|error| refusals::model(&order.source, &error))?;
+    let source =
+        ModelSource::open(&order.source).map_err(|error| refusals::model(&order.source, &error))?;
     let beside = match order.out.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -107,7 +121,10 @@ pub(crate) fn pack(order: &Order, say: impl Fn(String)) -> Result<Release, Failu
     // refuse before the work, not after it
     if order.out.exists() {
         let error = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(Failure::file(format!("{} was not written", order.out.display()), &error));
+        return Err(Failure::file(
+            format!("{} was not written", order.out.display()),
+            &error,
+        ));
     }
     check_words(order)?;
     let folder = crate::signing::scratch(beside)?;
@@ -149,22 +166,43 @@ fn check_words(order: &Order) -> Result<(), Failure> {
         requires: Requires::default(),
     };
     let mut probes = probes(order);
-    probes.iter_mut().for_each(|probe| probe.expected.push(Vec::new()));
-    let draft = draft(order, vec![variant], ProbeSet { probes, limits: ProbeLimits::default() });
+    for probe in &mut probes {
+        probe.expected.push(Vec::new());
+    }
+    let draft = draft(
+        order,
+        vec![variant],
+        ProbeSet {
+            probes,
+            limits: ProbeLimits::default(),
+        },
+    );
     draft.check().map_err(|error| no_release(&error))
 }
 
 fn no_release(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, "this cannot be a release", error.to_string(), "weft release pack --help")
+    Failure::new(
+        Exit::Usage,
+        "this cannot be a release",
+        error.to_string(),
+        "weft release pack --help",
+    )
 }
 
 /// What to make: `None` is the GGUF file as it is.
 fn variants(source: &ModelSource, order: &Order) -> Vec<Option<Quantization>> {
     if order.quantizations.is_empty() {
-        return vec![if source.path().is_dir() { Some(Quantization::Q8_0) } else { None }];
+        return vec![if source.path().is_dir() {
+            Some(Quantization::Q8_0)
+        } else {
+            None
+        }];
     }
     let mut seen = BTreeSet::new();
-    let wanted = order.quantizations.iter().filter(|one| seen.insert(one.to_string()));
+    let wanted = order
+        .quantizations
+        .iter()
+        .filter(|one| seen.insert(one.to_string()));
     wanted.map(|one| Some(*one)).collect()
 }
 
@@ -176,7 +214,9 @@ fn own_name(source: &ModelSource, path: &Path) -> Result<String, Failure> {
             let what = format!("{} cannot be read", path.display());
             Failure::new(Exit::Verification, what, error.to_string(), "")
         })?;
-        *bytes.entry(tensor.dtype.to_string().to_lowercase()).or_default() += tensor.bytes.len();
+        *bytes
+            .entry(tensor.dtype.to_string().to_lowercase())
+            .or_default() += tensor.bytes.len();
     }
     let most = bytes.into_iter().max_by_key(|(_, bytes)| *bytes);
     Ok(most.map_or_else(|| "gguf".to_owned(), |(name, _)| name))
@@ -184,7 +224,12 @@ fn own_name(source: &ModelSource, path: &Path) -> Result<String, Failure> {
 
 fn named(text: &str) -> Result<Name, Failure> {
     text.parse().map_err(|error: NameError| {
-        Failure::new(Exit::Usage, format!("`{text}` cannot be used as a name"), error.to_string(), "")
+        Failure::new(
+            Exit::Usage,
+            format!("`{text}` cannot be used as a name"),
+            error.to_string(),
+            "",
+        )
     })
 }
 
@@ -214,12 +259,21 @@ impl PackedFile {
             blake3: Hash(*hasher.finalize().as_bytes()),
             chunk_map: Hash::of(&map.encode()),
         };
-        Ok(Self { quantization, path, entry, map })
+        Ok(Self {
+            quantization,
+            path,
+            entry,
+            map,
+        })
     }
 }
 
 /// The release's record: files, needs, and the golden answers measured here.
-fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Result<Release, Failure> {
+fn describe(
+    order: &Order,
+    packed: &[PackedFile],
+    say: &impl Fn(String),
+) -> Result<Release, Failure> {
     let mut probes = probes(order);
     let mut variants = Vec::new();
     for file in packed {
@@ -229,9 +283,15 @@ fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Resu
             let measured = weft_node::measure_probes(&file.path, &probes).map_err(|reason| {
                 Failure::new(
                     Exit::Verification,
-                    format!("{} cannot answer its golden prompts", order.source.display()),
+                    format!(
+                        "{} cannot answer its golden prompts",
+                        order.source.display()
+                    ),
                     reason,
-                    format!("weft model inspect {}   (or pack with --no-probe)", quoted(&order.source)),
+                    format!(
+                        "weft model inspect {}   (or pack with --no-probe)",
+                        quoted(&order.source)
+                    ),
                 )
             })?;
             if measured.answers.len() != probes.len() {
@@ -250,7 +310,11 @@ fn describe(order: &Order, packed: &[PackedFile], say: &impl Fn(String)) -> Resu
         variants.push(Variant {
             quantization: file.quantization.clone(),
             files: vec![file.entry.clone()],
-            requires: Requires { ram_bytes, disk_bytes: file.entry.length, ..Requires::default() },
+            requires: Requires {
+                ram_bytes,
+                disk_bytes: file.entry.length,
+                ..Requires::default()
+            },
         });
     }
     let limits = ProbeLimits {
@@ -306,123 +370,6 @@ fn write(out: &mut dyn Write, release: &Release, packed: &[PackedFile]) -> Resul
     writer.finish()
 }
 
-/// A pack, or a bundle with a release, read from its file.
-pub(crate) struct Pack {
-    pub(crate) path: PathBuf,
-    pub(crate) release: Release,
-    /// Of the release, in this file.
-    pub(crate) signatures: usize,
-    mesh_id: MeshId,
-    maps: Vec<ChunkMap>,
-}
-
-impl Pack {
-    /// Reads and checks the whole file. Of several releases it takes the last one
-    /// whose chunk maps it holds.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let (mut mesh, mut releases, mut blobs) = (MeshId::ZERO, Vec::new(), BTreeMap::new());
-        bundle_file::read(path, |frame| {
-            match frame {
-                Frame::Header { mesh_id } => mesh = mesh_id,
-                Frame::Record(bytes) => {
-                    let envelope = Envelope::decode(&bytes);
-                    let envelope = envelope.map_err(|error| broken(path, &error))?;
-                    if envelope.kind == Kind::Release.number() {
-                        // only the newest ones matter; older ones of a long history go
-                        if releases.len() == RELEASES {
-                            releases.remove(0);
-                        }
-                        releases.push(envelope);
-                    }
-                }
-                Frame::Blob { hash, bytes } => {
-                    if blobs.len() < BLOBS {
-                        blobs.insert(hash, bytes);
-                    }
-                }
-                _ => {}
-            }
-            Ok(())
-        })?;
-        for envelope in releases.iter().rev() {
-            let release: Release = codec::decode(&envelope.body, MAX_RECORD_BYTES)
-                .map_err(|error| broken(path, &error))?;
-            release.check().map_err(|error| broken(path, &error))?;
-            let files = release.variants.iter().flat_map(|variant| &variant.files);
-            let mut maps = Vec::new();
-            for file in files {
-                if let Some(bytes) = blobs.get(&file.chunk_map) {
-                    let map = ChunkMap::decode(bytes, file.length);
-                    maps.push(map.map_err(|error| broken(path, &error))?);
-                }
-            }
-            if !maps.is_empty() {
-                return Ok(Self {
-                    path: path.to_owned(),
-                    signatures: envelope.sigs.len(),
-                    mesh_id: mesh,
-                    release,
-                    maps,
-                });
-            }
-        }
-        Err(Failure::new(
-            Exit::Verification,
-            format!("{} holds no release", path.display()),
-            "no release in it comes with its chunk map",
-            "weft release pack …",
-        ))
-    }
-
-    /// The mesh that it is signed for, if it is.
-    pub(crate) fn mesh_id(&self) -> Option<MeshId> {
-        (self.mesh_id != MeshId::ZERO).then_some(self.mesh_id)
-    }
-
-    /// The chunks of all files that are here.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
-        self.maps.iter().flat_map(|map| &map.chunks)
-    }
-
-    /// The bytes of all files that are here.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.maps.iter().map(ChunkMap::file_length).sum()
-    }
-
-    /// Writes the same content under other records, those of a mesh.
-    pub(crate) fn write_signed(
-        &self,
-        path: &Path,
-        mesh_id: MeshId,
-        records: &[Vec<u8>],
-    ) -> Result<(), Failure> {
-        into_new_file(path, |out| {
-            let mut writer = BundleWriter::begin(out, mesh_id)?;
-            records.iter().try_for_each(|record| writer.record(record))?;
-            bundle_file::read(&self.path, |frame| match frame {
-                Frame::Blob { bytes, .. } => writer.blob(&bytes),
-                Frame::Chunk { bytes, .. } => writer.chunk(&bytes),
-                _ => Ok(()),
-            })?;
-            writer.finish()
-        })
-    }
-}
-
-fn broken(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(
-        Exit::Verification,
-        format!("{} cannot be used", path.display()),
-        error.to_string(),
-        "get the file again, from where it came",
-    )
-}
-
-/// Releases looked at in one bundle: the one that matters is the last.
-const RELEASES: usize = 64;
-/// Chunk maps kept of one bundle: those of the largest release.
-const BLOBS: usize = 1024;
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -432,14 +379,25 @@ mod tests {
     fn prompts_are_lines_of_json() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.jsonl");
-        std::fs::write(&path, "{\"prompt\":\"a\"}\n\n{\"prompt\":\"b\",\"max_tokens\":3}\n").unwrap();
+        std::fs::write(
+            &path,
+            "{\"prompt\":\"a\"}\n\n{\"prompt\":\"b\",\"max_tokens\":3}\n",
+        )
+        .unwrap();
         let prompts = read_prompts(&path).unwrap();
         assert_eq!(prompts.len(), 2);
         assert_eq!(prompts[1].max_tokens, Some(3));
         std::fs::write(&path, "{\"prompt\":\"a\"}\n{\"promt\":\"b\"}\n").unwrap();
         let failure = read_prompts(&path).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.text(crate::style::Style::plain()).contains("line 2"));
-        assert_eq!(read_prompts(&folder.path().join("none")).unwrap_err().exit, Exit::NotFound);
+        assert!(
+            failure
+                .text(crate::style::Style::plain())
+                .contains("line 2")
+        );
+        assert_eq!(
+            read_prompts(&folder.path().join("none")).unwrap_err().exit,
+            Exit::NotFound
+        );
     }
 }

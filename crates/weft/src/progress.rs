@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Spinner(ProgressBar);
 
 impl Spinner {
-    pub(crate) fn start(output: &Output, message: impl Into<String>) -> Self {
+    pub(crate) fn start(output: Output, message: impl Into<String>) -> Self {
         let bar = ProgressBar::with_draw_target(None, target(output));
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
@@ -34,7 +34,7 @@ impl Drop for Spinner {
     }
 }
 
-fn target(output: &Output) -> ProgressDrawTarget {
+fn target(output: Output) -> ProgressDrawTarget {
     if output.shows_progress() {
         ProgressDrawTarget::stderr()
     } else {

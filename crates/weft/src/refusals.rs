@@ -50,7 +50,12 @@ pub(crate) fn home(context: &Context, error: &HomeError) -> Failure {
         ),
         HomeError::Key(source) => key_file(&context.directory().join("node.key"), source),
         HomeError::Io { path, source } => Failure::file(path.display().to_string(), source),
-        error => Failure::new(Exit::Failed, format!("{directory} cannot be used"), error.to_string(), ""),
+        error => Failure::new(
+            Exit::Failed,
+            format!("{directory} cannot be used"),
+            error.to_string(),
+            "",
+        ),
     }
 }
 
@@ -62,7 +67,11 @@ pub(crate) fn client(context: &Context, error: &ClientError) -> Failure {
             "a running node leaves its address in api.json; there is none of a living process",
             context.command("up"),
         ),
-        ClientError::Refused { status, code, message } => {
+        ClientError::Refused {
+            status,
+            code,
+            message,
+        } => {
             let exit = match status {
                 _ if ["bad_bundle", "other_mesh", "let_go"].contains(&code.as_str()) => {
                     Exit::Verification
@@ -77,7 +86,12 @@ pub(crate) fn client(context: &Context, error: &ClientError) -> Failure {
                 "model_not_found" => context.command("list"),
                 _ => context.command("status"),
             };
-            Failure::new(exit, message.clone(), format!("the node answered {status} {code}"), next)
+            Failure::new(
+                exit,
+                message.clone(),
+                format!("the node answered {status} {code}"),
+                next,
+            )
         }
         ClientError::Transport { address, reason } => Failure::new(
             Exit::Network,
@@ -101,18 +115,29 @@ pub(crate) fn run(context: &Context, error: &RunError) -> Failure {
         RunError::AlreadyRunning { .. } => {
             Failure::new(Exit::Refused, what, why, context.command("status"))
         }
-        RunError::PortInUse(_) => {
-            Failure::new(Exit::Network, what, why, context.command("up --api 127.0.0.1:0"))
-        }
-        RunError::Listen { .. } | RunError::Network(_) => {
-            Failure::new(Exit::Network, what, why, context.command("up --listen /ip4/0.0.0.0/tcp/0"))
-        }
+        RunError::PortInUse(_) => Failure::new(
+            Exit::Network,
+            what,
+            why,
+            context.command("up --api 127.0.0.1:0"),
+        ),
+        RunError::Listen { .. } | RunError::Network(_) => Failure::new(
+            Exit::Network,
+            what,
+            why,
+            context.command("up --listen /ip4/0.0.0.0/tcp/0"),
+        ),
         RunError::Address { .. } => {
             Failure::new(Exit::Usage, what, why, context.command("up --help"))
         }
         RunError::ApiFile { source, .. } => Failure::file(why, source),
         RunError::Store { source, .. } => store(context, what, source),
-        error => Failure::new(Exit::Failed, what, error.to_string(), context.command("up -v")),
+        error => Failure::new(
+            Exit::Failed,
+            what,
+            error.to_string(),
+            context.command("up -v"),
+        ),
     }
 }
 
@@ -121,10 +146,13 @@ pub(crate) fn store(context: &Context, what: &str, error: &weft_store::OpenError
     let (exit, next) = match error {
         OpenError::Locked { .. } => (Exit::Refused, context.command("status")),
         OpenError::Newer { .. } => (Exit::Refused, "use the newer weft that wrote it".to_owned()),
-        OpenError::NotAStore { .. } => (Exit::Verification, "weft --dir ANOTHER_FOLDER …".to_owned()),
-        OpenError::Store(StoreError::Full { .. }) => {
-            (Exit::Disk, "make room on that disk and try again".to_owned())
+        OpenError::NotAStore { .. } => {
+            (Exit::Verification, "weft --dir ANOTHER_FOLDER …".to_owned())
         }
+        OpenError::Store(StoreError::Full { .. }) => (
+            Exit::Disk,
+            "make room on that disk and try again".to_owned(),
+        ),
         _ => (Exit::Failed, context.command("up -v")),
     };
     Failure::new(exit, what, error.to_string(), next)

@@ -8,8 +8,8 @@ use std::{
 use weft_keys::SecretKey;
 use weft_node::Home;
 use weft_record::{
-    Envelope, Hash, Head, Kind, Memo, MeshId, Name, NameError, PrivacyFloors, RecordId, Release, Role, Root,
-    Scope, Trust, Validity, codec, seal,
+    Envelope, Hash, Head, Kind, Memo, MeshId, Name, NameError, PrivacyFloors, RecordId, Release,
+    Role, Root, Scope, Trust, Validity, codec, seal,
 };
 
 use crate::{
@@ -28,7 +28,11 @@ const ROLES: [(&str, Kind); 2] = [("release", Kind::Release), ("head", Kind::Hea
 const ROOT_VALIDITY_S: u64 = 365 * 24 * 3600;
 /// The least privacy that any telemetry of a new mesh must give: nothing is opened
 /// below 20 contributors, no site is more than a tenth of them.
-const PRIVACY: PrivacyFloors = PrivacyFloors { k: 20, k_site_bp: 1_000, epsilon_milli: 1_000 };
+const PRIVACY: PrivacyFloors = PrivacyFloors {
+    k: 20,
+    k_site_bp: 1_000,
+    epsilon_milli: 1_000,
+};
 
 /// The first record of a mesh, signed.
 pub(crate) struct Genesis {
@@ -42,19 +46,36 @@ impl Genesis {
         let public = key.public();
         let impossible = |why: String| Failure::new(Exit::Failed, "no root could be made", why, "");
         let role = |(name, kind): (&str, Kind)| {
-            let name: Name =
-                name.parse().map_err(|error: NameError| impossible(error.to_string()))?;
+            let name: Name = name
+                .parse()
+                .map_err(|error: NameError| impossible(error.to_string()))?;
             let kinds = vec![kind.number()];
             let (channels, sites) = (Scope::All, Scope::All);
-            Ok(Role { name, keys: vec![public], threshold: 1, kinds, channels, sites })
+            Ok(Role {
+                name,
+                keys: vec![public],
+                threshold: 1,
+                kinds,
+                channels,
+                sites,
+            })
         };
-        let roles = ROLES.into_iter().map(role).collect::<Result<Vec<_>, Failure>>()?;
+        let roles = ROLES
+            .into_iter()
+            .map(role)
+            .collect::<Result<Vec<_>, Failure>>()?;
         let from_s = now_s();
-        let validity = Validity { from_s, until_s: from_s.saturating_add(ROOT_VALIDITY_S) };
+        let validity = Validity {
+            from_s,
+            until_s: from_s.saturating_add(ROOT_VALIDITY_S),
+        };
         let root = Root::genesis(vec![public], 1, roles, validity, PRIVACY)
             .map_err(|error| impossible(error.to_string()))?;
         let mesh_id = root.mesh_id;
-        Ok(Self { mesh_id, envelope: seal(Kind::Root, mesh_id, codec::encode(&root), &[key]) })
+        Ok(Self {
+            mesh_id,
+            envelope: seal(Kind::Root, mesh_id, codec::encode(&root), &[key]),
+        })
     }
 
     /// Puts it into the node's store, by the door that every record takes.
@@ -72,24 +93,38 @@ impl Genesis {
             return Ok(());
         }
         let why = report.refused.join("; ");
-        Err(Failure::new(Exit::Failed, "the new root was refused", why, ""))
+        Err(Failure::new(
+            Exit::Failed,
+            "the new root was refused",
+            why,
+            "",
+        ))
     }
 }
 
 /// Everything that this node accepted: from the running node, else from its store.
 pub(crate) fn trust(context: &Context, home: &Home) -> Result<Trust, Failure> {
     let encoded: Vec<Vec<u8>> = if home.running().is_some() {
-        let report =
-            context.client()?.records().map_err(|error| context.client_refused(&error))?;
+        let report = context
+            .client()?
+            .records()
+            .map_err(|error| context.client_refused(&error))?;
         report.decoded().ok_or_else(|| {
             let what = "the node's records cannot be read";
-            Failure::new(Exit::Failed, what, "they are not hexadecimal", "weft version")
+            Failure::new(
+                Exit::Failed,
+                what,
+                "they are not hexadecimal",
+                "weft version",
+            )
         })?
     } else {
         let path = home.store_directory();
         let restored = weft_store::Store::open(&path).and_then(|store| store.restore());
         let what = "the node's records cannot be read";
-        restored.map_err(|error| refusals::store(context, what, &error))?.records
+        restored
+            .map_err(|error| refusals::store(context, what, &error))?
+            .records
     };
     let (mut trust, mut memo) = (Trust::new(home.settings().mesh_id), Memo::default());
     for bytes in &encoded {
@@ -138,13 +173,21 @@ pub(crate) fn publish(
     let mut memo = Memo::default();
     let envelope = seal(Kind::Release, mesh_id, codec::encode(release), &[key]);
     let id = envelope.record_id();
-    trust.admit(envelope, now_s(), &mut memo).map_err(|error| refused("release", &error))?;
+    trust
+        .admit(envelope, now_s(), &mut memo)
+        .map_err(|error| refused("release", &error))?;
     let head = weft_record::next_head(trust, channel, id, Hash::ZERO, now_s())
         .map_err(|error| refused("head", &error))?;
     let envelope = seal(Kind::Head, mesh_id, codec::encode(&head), &[key]);
-    trust.admit(envelope, now_s(), &mut memo).map_err(|error| refused("head", &error))?;
+    trust
+        .admit(envelope, now_s(), &mut memo)
+        .map_err(|error| refused("head", &error))?;
     let records = trust.records().map(Envelope::encode).collect();
-    Ok(Signed { release: id, head, records })
+    Ok(Signed {
+        release: id,
+        head,
+        records,
+    })
 }
 
 /// Reads a key file, or makes one where there is none.
@@ -173,7 +216,9 @@ pub(crate) fn scratch(beside: &Path) -> Result<tempfile::TempDir, Failure> {
 
 /// Seconds since 1970.
 pub(crate) fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -186,7 +231,9 @@ mod tests {
         let key = SecretKey::from_seed([7; 32]);
         let genesis = Genesis::new(&key).unwrap();
         let mut trust = Trust::new(genesis.mesh_id);
-        trust.admit(genesis.envelope, now_s(), &mut Memo::default()).unwrap();
+        trust
+            .admit(genesis.envelope, now_s(), &mut Memo::default())
+            .unwrap();
         assert_eq!(trust.root().unwrap().keys, [key.public()]);
     }
 }

@@ -63,7 +63,11 @@ impl Style {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -76,6 +80,9 @@ mod tests {
         assert_eq!(Style::plain().bad("x"), "x");
         assert_eq!(Style::decide(ColorChoice::Never, true).bold("x"), "x");
         assert_eq!(Style::decide(ColorChoice::Auto, false).bold("x"), "x");
-        assert_eq!(Style::decide(ColorChoice::Always, false).good("x"), "\u{1b}[32mx\u{1b}[0m");
+        assert_eq!(
+            Style::decide(ColorChoice::Always, false).good("x"),
+            "\u{1b}[32mx\u{1b}[0m"
+        );
     }
 }

@@ -59,7 +59,16 @@ fn asset() -> PathBuf {
 }
 
 fn init(directory: &Path) -> serde_json::Value {
-    object(directory, &["mesh", "init", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
+    object(
+        directory,
+        &[
+            "mesh",
+            "init",
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ],
+    )
 }
 
 /// A node that ends with this value.
@@ -70,14 +79,22 @@ impl Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
             .arg("--dir")
             .arg(directory)
-            .args(["--json", "-q", "up", "--end-with", &std::process::id().to_string()])
+            .args([
+                "--json",
+                "-q",
+                "up",
+                "--end-with",
+                &std::process::id().to_string(),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         assert!(line.contains("\"api\""), "the node did not start: {line}");
         Self(child)
     }
@@ -102,7 +119,11 @@ fn a_key_file_that_others_can_read_is_refused_with_6() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     refused(folder.path(), &["key", "show", name], 6, "its mode is 0640");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    fs::write(
+        &key,
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
     refused(folder.path(), &["key", "show", name], 5, "cannot be used");
 }
 
@@ -112,19 +133,53 @@ fn a_truncated_gguf_is_refused_with_5() {
     let file = folder.path().join("model.gguf");
     let name = file.to_str().unwrap();
     let source = asset();
-    object(folder.path(), &["model", "quantize", source.to_str().unwrap(), name, "--to", "q4_0"]);
+    object(
+        folder.path(),
+        &[
+            "model",
+            "quantize",
+            source.to_str().unwrap(),
+            name,
+            "--to",
+            "q4_0",
+        ],
+    );
     let inspected = object(folder.path(), &["model", "inspect", name]);
     assert!(inspected["parameters"].as_u64().unwrap() > 100_000);
     let whole = fs::read(&file).unwrap();
     for share in [2, 3] {
         fs::write(&file, &whole[..whole.len() / share]).unwrap();
-        refused(folder.path(), &["model", "inspect", name], 5, "cannot be opened as a model");
+        refused(
+            folder.path(),
+            &["model", "inspect", name],
+            5,
+            "cannot be opened as a model",
+        );
     }
     let out = folder.path().join("x.weft");
-    let words = ["release", "pack", name, "--name", "x", "--version", "1.0.0", "--out"];
-    refused(folder.path(), &[&words[..], &[out.to_str().unwrap()]].concat(), 5, "model.gguf");
+    let words = [
+        "release",
+        "pack",
+        name,
+        "--name",
+        "x",
+        "--version",
+        "1.0.0",
+        "--out",
+    ];
+    refused(
+        folder.path(),
+        &[&words[..], &[out.to_str().unwrap()]].concat(),
+        5,
+        "model.gguf",
+    );
     assert!(!out.exists());
-    refused(folder.path(), &["model", "logits", name, "--tokens", "1"], 5, "model.gguf");
+    refused(
+        folder.path(),
+        &["model", "logits", name, "--tokens", "1"],
+        5,
+        "model.gguf",
+    );
 }
 
 #[test]
@@ -161,7 +216,12 @@ fn what_is_not_there_is_4_and_a_node_that_does_not_run_is_3() {
     let listed = object(&home, &["list"]);
     assert_eq!(listed["releases"].as_array().unwrap().len(), 0);
     let _up = Up::start(&home);
-    refused(&home, &["run", "nothing", "hello"], 4, "`nothing` is not active");
+    refused(
+        &home,
+        &["run", "nothing", "hello"],
+        4,
+        "`nothing` is not active",
+    );
     refused(&home, &["up"], 6, "already runs");
     let status = object(&home, &["status"]);
     assert_eq!(status["channels"][0]["channel"], "stable");
@@ -173,9 +233,19 @@ fn a_port_in_use_is_7() {
     init(folder.path());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    refused(folder.path(), &["-q", "up", "--api", &address], 7, "another program uses this port");
+    refused(
+        folder.path(),
+        &["-q", "up", "--api", &address],
+        7,
+        "another program uses this port",
+    );
     let listen = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
-    refused(folder.path(), &["-q", "up", "--listen", &listen], 7, "did not start");
+    refused(
+        folder.path(),
+        &["-q", "up", "--listen", &listen],
+        7,
+        "did not start",
+    );
     refused(folder.path(), &["up", "--api", "0.0.0.0:0"], 6, "loopback");
 }
 
@@ -187,13 +257,47 @@ fn only_the_mesh_s_own_key_can_publish_and_a_pack_is_no_bundle() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (pack, key) = (path("model.weft"), path("other.key"));
     let source = asset();
-    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1.0.0"];
-    object(&home, &[&words[..], &["--no-probe", "--out", &pack]].concat());
-    refused(&home, &[&words[..], &["--no-probe", "--out", &pack]].concat(), 6, "was not written");
-    let bad = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "new"];
-    refused(&home, &[&bad[..], &["--out", &path("bad.weft")]].concat(), 2, "cannot be a release");
+    let words = [
+        "release",
+        "pack",
+        source.to_str().unwrap(),
+        "--name",
+        "m",
+        "--version",
+        "1.0.0",
+    ];
+    object(
+        &home,
+        &[&words[..], &["--no-probe", "--out", &pack]].concat(),
+    );
+    refused(
+        &home,
+        &[&words[..], &["--no-probe", "--out", &pack]].concat(),
+        6,
+        "was not written",
+    );
+    let bad = [
+        "release",
+        "pack",
+        source.to_str().unwrap(),
+        "--name",
+        "m",
+        "--version",
+        "new",
+    ];
+    refused(
+        &home,
+        &[&bad[..], &["--out", &path("bad.weft")]].concat(),
+        2,
+        "cannot be a release",
+    );
     object(&home, &["key", "new", &key]);
-    refused(&home, &["release", "publish", &pack, "--key", &key], 6, "is not published");
+    refused(
+        &home,
+        &["release", "publish", &pack, "--key", &key],
+        6,
+        "is not published",
+    );
     // signed by nobody, it is nothing that a node takes
     refused(&home, &["bundle", "import", &pack], 5, "was not taken in");
     let key = made["key"].as_str().unwrap();
@@ -222,12 +326,28 @@ fn a_release_travels_in_a_file_to_a_node_that_never_had_a_network() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (pack, bundle) = (path("model.weft"), path("bundle.weft"));
     let source = asset();
-    let words = ["release", "pack", source.to_str().unwrap(), "--name", "m", "--version", "1.0.0"];
+    let words = [
+        "release",
+        "pack",
+        source.to_str().unwrap(),
+        "--name",
+        "m",
+        "--version",
+        "1.0.0",
+    ];
     object(&home, &[&words[..], &["--out", &pack]].concat());
     let key = made["key"].as_str().unwrap();
     object(&home, &["release", "publish", &pack, "--key", key]);
     object(&home, &["bundle", "export", &bundle]);
-    object(&site, &["mesh", "join", made["mesh_id"].as_str().unwrap(), "--no-mdns"]);
+    object(
+        &site,
+        &[
+            "mesh",
+            "join",
+            made["mesh_id"].as_str().unwrap(),
+            "--no-mdns",
+        ],
+    );
     let taken = object(&site, &["bundle", "import", &bundle]);
     assert_eq!(taken["channels"][0]["outcome"], "activated");
     let again = object(&site, &["bundle", "import", &bundle]);
@@ -238,7 +358,10 @@ fn a_release_travels_in_a_file_to_a_node_that_never_had_a_network() {
         object(&site, &["status"])["models"][0]["answering"] == true
     });
     assert!(waited, "the model did not answer within 10 s");
-    let answer = object(&site, &["run", "m", "pump pressure low", "--max-tokens", "4"]);
+    let answer = object(
+        &site,
+        &["run", "m", "pump pressure low", "--max-tokens", "4"],
+    );
     assert!(answer["completion_tokens"].as_u64().unwrap() <= 4);
 }
 
@@ -255,6 +378,10 @@ fn a_reader_that_goes_away_is_no_error() {
     // process is slower than this line, and either way it must end quietly
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(0));
 }

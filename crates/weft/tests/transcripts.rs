@@ -3,7 +3,8 @@
 #[test]
 fn transcripts() {
     trycmd::TestCases::new()
-        .env("COLUMNS", "100")
-        .env("WEFT_DIR", "/nonexistent/weft")
+        .env("HOME", "/nonexistent")
+        .env("XDG_DATA_HOME", "")
+        .env("WEFT_DIR", "")
         .case("tests/cmd/*.trycmd");
 }

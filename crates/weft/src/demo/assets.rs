@@ -21,7 +21,10 @@ macro_rules! version {
         Version {
             version: $version,
             files: &[
-                ("config.json", include_bytes!(concat!("../../assets/", $folder, "/config.json"))),
+                (
+                    "config.json",
+                    include_bytes!(concat!("../../assets/", $folder, "/config.json")),
+                ),
                 (
                     "generation_config.json",
                     include_bytes!(concat!("../../assets/", $folder, "/generation_config.json")),
@@ -30,7 +33,10 @@ macro_rules! version {
                     "model.safetensors",
                     include_bytes!(concat!("../../assets/", $folder, "/model.safetensors")),
                 ),
-                ("tokenizer.json", include_bytes!(concat!("../../assets/", $folder, "/tokenizer.json"))),
+                (
+                    "tokenizer.json",
+                    include_bytes!(concat!("../../assets/", $folder, "/tokenizer.json")),
+                ),
                 (
                     "tokenizer_config.json",
                     include_bytes!(concat!("../../assets/", $folder, "/tokenizer_config.json")),

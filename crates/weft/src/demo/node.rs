@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weft_node::{
-    client::Client,
-    report::StatusReport,
-};
+use weft_node::{client::Client, report::StatusReport};
 
 use crate::{
     context::quoted,
@@ -68,7 +65,9 @@ impl DemoNode {
             .create(true)
             .append(true)
             .open(&log_path)
-            .map_err(|error| Failure::file(format!("{} cannot be written", log_path.display()), &error))?;
+            .map_err(|error| {
+                Failure::file(format!("{} cannot be written", log_path.display()), &error)
+            })?;
         let mut command = weft(&self.directory)?;
         command.args(["up", "--cap", &format!("{cap_bytes_per_sec}B/s")]);
         if bound {
@@ -100,13 +99,17 @@ impl DemoNode {
             }
             if let Ok(client) = Client::connect(&self.directory)
                 && Some(client.api().pid) == self.pid()
-                && client.status().is_ok_and(|status| !status.listen.is_empty())
+                && client
+                    .status()
+                    .is_ok_and(|status| !status.listen.is_empty())
             {
                 self.client = Some(client);
                 return Ok(());
             }
             if started.elapsed() > START_LIMIT {
-                return Err(self.failed(&format!("it was not up within {} s", START_LIMIT.as_secs())));
+                return Err(
+                    self.failed(&format!("it was not up within {} s", START_LIMIT.as_secs()))
+                );
             }
             interrupt::pause(POLL);
         }
@@ -118,17 +121,23 @@ impl DemoNode {
 
     /// The way to its API; only while it runs.
     pub(crate) fn client(&self) -> Result<&Client, Failure> {
-        self.client.as_ref().ok_or_else(|| self.failed("it does not run"))
+        self.client
+            .as_ref()
+            .ok_or_else(|| self.failed("it does not run"))
     }
 
     pub(crate) fn status(&self) -> Result<StatusReport, Failure> {
-        self.client()?.status().map_err(|error| self.failed(&error.to_string()))
+        self.client()?
+            .status()
+            .map_err(|error| self.failed(&error.to_string()))
     }
 
     /// SIGKILL: no time for a last word.
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.client = None;
-        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
         child
             .kill()
             .and_then(|()| child.wait())
@@ -195,7 +204,11 @@ pub(crate) fn weft(directory: &Path) -> Result<Command, Failure> {
 
 /// Nothing of the environment changes what a demo does, and nothing of it is shown.
 pub(crate) fn quiet(mut command: Command) -> Command {
-    command.env_remove("WEFT_DIR").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env_remove("WEFT_DIR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
@@ -214,8 +227,13 @@ pub(crate) fn begin(command: Command) -> Result<Call, Failure> {
         .filter(|word| word != "--json")
         .collect();
     let line = format!("weft {}", words.join(" "));
-    let child = command.spawn().map_err(|error| Failure::file(line.clone(), &error))?;
-    Ok(Call { child: Some(child), line })
+    let child = command
+        .spawn()
+        .map_err(|error| Failure::file(line.clone(), &error))?;
+    Ok(Call {
+        child: Some(child),
+        line,
+    })
 }
 
 /// A verb that runs.
@@ -227,7 +245,9 @@ pub(crate) struct Call {
 impl Call {
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 }
 
@@ -248,15 +268,26 @@ pub(crate) fn finish(mut call: Call) -> Result<serde_json::Value, Failure> {
         }
         interrupt::pause(POLL);
     }
-    let failed = |why: String| Failure::new(Exit::Failed, format!("`{}` failed", call.line), why, "");
-    let child = call.child.take().ok_or_else(|| failed("it did not run".to_owned()))?;
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let failed =
+        |why: String| Failure::new(Exit::Failed, format!("`{}` failed", call.line), why, "");
+    let child = call
+        .child
+        .take()
+        .ok_or_else(|| failed("it did not run".to_owned()))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let value: serde_json::Value = text
         .lines()
         .last()
         .and_then(|line| serde_json::from_str(line).ok())
-        .ok_or_else(|| failed(format!("it ended with {} and printed no object", output.status)))?;
+        .ok_or_else(|| {
+            failed(format!(
+                "it ended with {} and printed no object",
+                output.status
+            ))
+        })?;
     if output.status.success() {
         return Ok(value);
     }
@@ -268,7 +299,12 @@ pub(crate) fn finish(mut call: Call) -> Result<serde_json::Value, Failure> {
 pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
     let failed = |error: &std::io::Error| {
         let why = error.to_string();
-        Failure::new(Exit::Network, "there are no free ports on loopback", why, "weft demo")
+        Failure::new(
+            Exit::Network,
+            "there are no free ports on loopback",
+            why,
+            "weft demo",
+        )
     };
     // all are held until each is known, so that they differ
     let listeners: Vec<TcpListener> = (0..count)

@@ -44,10 +44,21 @@ impl Answers {
 
 /// Reads the first `count` lines of the held-out file.
 pub(crate) fn read(text: &str, count: usize) -> Result<Vec<Question>, Failure> {
-    let lines = text.lines().filter(|line| !line.trim().is_empty()).take(count);
-    lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| {
-        Failure::new(Exit::Failed, "the held-out lines cannot be read", error.to_string(), "")
-    })
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .take(count);
+    lines
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                "the held-out lines cannot be read",
+                error.to_string(),
+                "",
+            )
+        })
 }
 
 /// Asks every node all questions.
@@ -66,7 +77,9 @@ pub(crate) fn ask(
             threads
                 .into_iter()
                 .map(|thread| {
-                    thread.join().unwrap_or_else(|_| Err("the asking thread panicked".to_owned()))
+                    thread
+                        .join()
+                        .unwrap_or_else(|_| Err("the asking thread panicked".to_owned()))
                 })
                 .collect()
         });
@@ -95,10 +108,13 @@ fn ask_one(client: &Client, model: &str, questions: &[Question]) -> Result<Answe
         if interrupt::came() {
             break;
         }
-        let message =
-            ChatMessage { role: "user".to_owned(), content: question.line.clone() };
-        let answer =
-            client.chat(model, &[message], &options).map_err(|error| error.to_string())?;
+        let message = ChatMessage {
+            role: "user".to_owned(),
+            content: question.line.clone(),
+        };
+        let answer = client
+            .chat(model, &[message], &options)
+            .map_err(|error| error.to_string())?;
         answers.tokens += answer.completion_tokens;
         answers.texts.push(answer.text);
     }
@@ -121,7 +137,10 @@ mod tests {
         let text = "{\"line\":\"a\",\"expected\":\"x\"}\n\n{\"line\":\"b\",\"expected\":\"y\"}\n";
         let questions = read(text, 5).unwrap();
         assert_eq!(questions.len(), 2);
-        let answers = Answers { texts: vec![" x\n".into(), "z".into()], ..Answers::default() };
+        let answers = Answers {
+            texts: vec![" x\n".into(), "z".into()],
+            ..Answers::default()
+        };
         assert_eq!(answers.score(&questions), 1);
         assert_eq!(read(text, 1).unwrap().len(), 1);
         assert!(read("{", 1).is_err());

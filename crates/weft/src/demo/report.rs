@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +14,7 @@ use super::watch::Glance;
 use crate::{
     context::quoted,
     output::{duration, percent, size, table},
-    packing::Pack,
+    pack::Pack,
     style::Style,
 };
 
@@ -125,8 +126,10 @@ impl ReleaseFigures {
 
 impl Reuse {
     pub(crate) fn between(first: &Pack, second: &Pack) -> Self {
-        let held: BTreeSet<(Hash, u32)> =
-            first.chunks().map(|chunk| (chunk.hash, chunk.length)).collect();
+        let held: BTreeSet<(Hash, u32)> = first
+            .chunks()
+            .map(|chunk| (chunk.hash, chunk.length))
+            .collect();
         let shared: Vec<u64> = second
             .chunks()
             .filter(|chunk| held.contains(&(chunk.hash, chunk.length)))
@@ -194,18 +197,30 @@ impl Transfer {
     pub(crate) fn interrupted(&mut self) {
         self.fetched_before = self.bytes_fetched;
     }
-
-    pub(crate) fn seconds(&self) -> f64 {
-        self.fetch_seconds
-    }
 }
 
 impl Report {
     pub(crate) fn text(&self, style: Style, keep: bool) -> String {
-        let versions: Vec<&str> =
-            self.releases.iter().map(|release| release.version.as_str()).collect();
+        let versions: Vec<&str> = self
+            .releases
+            .iter()
+            .map(|release| release.version.as_str())
+            .collect();
+        let fetched = versions
+            .iter()
+            .map(|version| format!("fetched {version}"))
+            .collect::<Vec<_>>();
+        let times = format!("answers {} after", versions.join(", "));
         let score = format!("score {}", versions.join(" → "));
-        let head = ["node", "runs", "fetched first", "then", "reused", "time", &score];
+        let head = [
+            "node",
+            "runs",
+            &fetched[0],
+            &fetched[1],
+            "reused",
+            &times,
+            &score,
+        ];
         let rows: Vec<Vec<String>> = self
             .nodes
             .iter()
@@ -216,14 +231,30 @@ impl Report {
                     node.version.clone(),
                     size(first.bytes_fetched),
                     size(second.bytes_fetched),
-                    format!("{} ({})", size(second.bytes_reused), percent(second.bytes_reused, self.reuse.bytes_total)),
-                    format!("{:.1} s, {:.1} s", first.answering_seconds, second.answering_seconds),
-                    format!("{}/{q} → {}/{q}", node.scores[0], node.scores[1], q = self.questions),
+                    format!(
+                        "{} ({})",
+                        size(second.bytes_reused),
+                        percent(second.bytes_reused, self.reuse.bytes_total)
+                    ),
+                    format!(
+                        "{:.1} s, {:.1} s",
+                        first.answering_seconds, second.answering_seconds
+                    ),
+                    format!(
+                        "{}/{q} → {}/{q}",
+                        node.scores[0],
+                        node.scores[1],
+                        q = self.questions
+                    ),
                 ]
             })
             .collect();
         let mut text = format!("\n{}", table(style, &head, &rows));
-        text.push_str(&format!("\nAll of it took {}.\n\n", style.bold(&duration(self.seconds))));
+        let _ = writeln!(
+            text,
+            "\nAll of it took {}.\n",
+            style.bold(&duration(self.seconds))
+        );
         text.push_str(&self.advice(style, keep));
         text
     }
@@ -232,28 +263,47 @@ impl Report {
     fn advice(&self, style: Style, keep: bool) -> String {
         let weft = std::env::current_exe().map_or_else(|_| "weft".to_owned(), |path| quoted(&path));
         let folder = quoted(&self.folder);
-        let numbers: Vec<String> = (1..=self.nodes.len()).map(|number| number.to_string()).collect();
+        let numbers: Vec<String> = (1..=self.nodes.len())
+            .map(|number| number.to_string())
+            .collect();
         let numbers = numbers.join(" ");
         let mut lines = vec![format!("cd {folder}")];
         if !keep {
-            lines.push(format!("for n in {numbers}; do {weft} --dir node-$n -q up & done"));
+            lines.push(format!(
+                "for n in {numbers}; do {weft} --dir node-$n -q up & done"
+            ));
         }
         lines.push(format!("{weft} --dir node-2 status"));
-        lines.push(format!("{weft} --dir node-2 run {} {}", self.model, quoted(Path::new(&self.example))));
+        lines.push(format!(
+            "{weft} --dir node-2 run {} {}",
+            self.model,
+            quoted(Path::new(&self.example))
+        ));
         lines.push(format!("{weft} --dir node-4 bundle export stable.weft"));
-        let pids: Vec<String> =
-            self.nodes.iter().filter_map(|node| node.pid).map(|pid| pid.to_string()).collect();
-        let nodes = if keep { pids.join(" ") } else { "$(jobs -p)".to_owned() };
+        let pids: Vec<String> = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.pid)
+            .map(|pid| pid.to_string())
+            .collect();
+        let nodes = if keep {
+            pids.join(" ")
+        } else {
+            "$(jobs -p)".to_owned()
+        };
         lines.push(format!("kill {nodes}; rm -r {folder}"));
-        let state = if keep { "The nodes run on" } else { "The nodes are stopped, the mesh is kept" };
+        let state = if keep {
+            "The nodes run on"
+        } else {
+            "The nodes are stopped, the mesh is kept"
+        };
         let mut text = format!("{state} in {folder}. Go on by hand:\n");
         for line in lines {
-            text.push_str(&format!("  {}\n", style.bold(&line)));
+            let _ = writeln!(text, "  {}", style.bold(&line));
         }
         text
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -271,7 +321,10 @@ mod tests {
     }
 
     fn glance(fetch: FetchStatus) -> Glance {
-        Glance { fetch, ..Glance::default() }
+        Glance {
+            fetch,
+            ..Glance::default()
+        }
     }
 
     #[test]
@@ -284,7 +337,10 @@ mod tests {
         // five bytes of the forty had not been noted, and came again
         transfer.see(&glance(fetch(100, 100, 45, 0, 55)), 7.0);
         cut.ended(&transfer);
-        assert_eq!((cut.bytes_resumed, cut.bytes_after, cut.bytes_twice), (35, 45, 5));
+        assert_eq!(
+            (cut.bytes_resumed, cut.bytes_after, cut.bytes_twice),
+            (35, 45, 5)
+        );
         assert_eq!((transfer.bytes_fetched, transfer.bytes_reused), (85, 20));
         assert!((transfer.fetch_seconds - 6.0).abs() < 1e-9);
     }

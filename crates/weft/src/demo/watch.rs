@@ -1,6 +1,9 @@
 //! Live progress of all nodes: bars on a terminal, a line a second elsewhere.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weft_core::{FetchStatus, Phase};
@@ -42,8 +45,12 @@ impl Glance {
             target: version(model.and_then(|model| model.target.as_ref())),
             answering: model.is_some_and(|model| model.answering),
             phase: channel.map(|channel| channel.phase),
-            reason: channel.map(|channel| channel.reason.clone()).unwrap_or_default(),
-            fetch: channel.and_then(|channel| channel.fetch.clone()).unwrap_or_default(),
+            reason: channel
+                .map(|channel| channel.reason.clone())
+                .unwrap_or_default(),
+            fetch: channel
+                .and_then(|channel| channel.fetch.clone())
+                .unwrap_or_default(),
             fetch_bytes_per_sec: status.fetch_bytes_per_sec,
             members: status.node.members.len(),
         }
@@ -58,19 +65,23 @@ impl Glance {
         let fetch = &self.fetch;
         let mut line = self.phase.map_or("down", phase).to_owned();
         if fetch.chunks_total > 0 {
-            line += &format!("  {}/{} chunks verified", fetch.chunks_held, fetch.chunks_total);
+            let _ = write!(
+                line,
+                "  {}/{} chunks verified",
+                fetch.chunks_held, fetch.chunks_total
+            );
         }
         if matches!(self.phase, Some(Phase::Fetching)) && self.fetch_bytes_per_sec > 0 {
-            line += &format!("  {}/s", size(self.fetch_bytes_per_sec));
+            let _ = write!(line, "  {}/s", size(self.fetch_bytes_per_sec));
         }
         if !fetch.chunks_by_peer.is_empty() {
-            line += &format!("  from {} peers", fetch.chunks_by_peer.len());
+            let _ = write!(line, "  from {} peers", fetch.chunks_by_peer.len());
         }
         if fetch.bytes_reused > 0 {
-            line += &format!("  {} reused", size(fetch.bytes_reused));
+            let _ = write!(line, "  {} reused", size(fetch.bytes_reused));
         }
         if fetch.bytes_resumed > 0 {
-            line += &format!("  {} resumed", size(fetch.bytes_resumed));
+            let _ = write!(line, "  {} resumed", size(fetch.bytes_resumed));
         }
         line
     }
@@ -123,7 +134,9 @@ impl Watch {
             }
             return Ok(());
         }
-        let due = self.printed.is_none_or(|printed| printed.elapsed() >= LINE_INTERVAL);
+        let due = self
+            .printed
+            .is_none_or(|printed| printed.elapsed() >= LINE_INTERVAL);
         if self.lines && due {
             self.printed = Some(Instant::now());
             self.print(glances)?;
@@ -165,13 +178,24 @@ impl Watch {
                 Some(glance) => {
                     let fetch = &glance.fetch;
                     let state = glance.phase.map_or("", phase);
-                    format!("{name} {state} {}/{}", fetch.chunks_held, fetch.chunks_total)
+                    format!(
+                        "{name} {state} {}/{}",
+                        fetch.chunks_held, fetch.chunks_total
+                    )
                 }
             })
             .collect();
         let seconds = self.started.elapsed().as_secs_f64();
-        let rate: u64 = glances.iter().flatten().map(|glance| glance.fetch_bytes_per_sec).sum();
-        let line = format!("   {seconds:4.1} s  {:>7}/s  {}", size(rate), parts.join("  "));
+        let rate: u64 = glances
+            .iter()
+            .flatten()
+            .map(|glance| glance.fetch_bytes_per_sec)
+            .sum();
+        let line = format!(
+            "   {seconds:4.1} s  {:>7}/s  {}",
+            size(rate),
+            parts.join("  ")
+        );
         self.output.story(&line)
     }
 }
@@ -194,14 +218,20 @@ mod tests {
             fetch_bytes_per_sec: 1_500,
             ..Glance::default()
         };
-        assert_eq!(glance.line(), "fetching  4/9 chunks verified  1.50 kB/s  2.00 kB reused");
+        assert_eq!(
+            glance.line(),
+            "fetching  4/9 chunks verified  1.50 kB/s  2.00 kB reused"
+        );
         assert_eq!(Glance::default().line(), "down");
     }
 
     #[test]
     fn only_the_active_model_answers() {
-        let mut glance =
-            Glance { active: Some("1.0.0".into()), answering: true, ..Glance::default() };
+        let mut glance = Glance {
+            active: Some("1.0.0".into()),
+            answering: true,
+            ..Glance::default()
+        };
         assert!(glance.answers("1.0.0"));
         assert!(!glance.answers("1.1.0"));
         glance.answering = false;

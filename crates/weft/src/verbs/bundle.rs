@@ -30,7 +30,9 @@ pub(crate) enum Bundle {
 
 /// Write this node's release and all records to a file, or to a pipe.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -")]
+#[command(
+    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -"
+)]
 pub(crate) struct Export {
     /// The file to write, or - for standard output
     file: PathBuf,
@@ -61,7 +63,7 @@ impl Bundle {
 impl Export {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let home = context.home()?;
-        let spinner = Spinner::start(&context.output, "writing the bundle");
+        let spinner = Spinner::start(context.output, "writing the bundle");
         let write = |out: &mut dyn Write| -> Result<u64, Failure> {
             if home.running().is_none() {
                 return weft_node::export_offline(&home, &self.channel, out)
@@ -71,7 +73,9 @@ impl Export {
                 .client()?
                 .export(&self.channel)
                 .map_err(|error| context.client_refused(&error))?;
-            copy(&mut reader, out, |bytes| spinner.say(format!("written {}", size(bytes))))
+            copy(&mut reader, out, |bytes| {
+                spinner.say(format!("written {}", size(bytes)));
+            })
         };
         if self.file == Path::new("-") {
             let mut out = io::stdout().lock();
@@ -85,9 +89,18 @@ impl Export {
             channel: &'a Name,
             bytes: u64,
         }
-        let report = Report { file: &self.file, channel: &self.channel, bytes };
+        let report = Report {
+            file: &self.file,
+            channel: &self.channel,
+            bytes,
+        };
         context.output.result(&report, |_| {
-            format!("{}: {} of channel {}\n", self.file.display(), size(bytes), self.channel)
+            format!(
+                "{}: {} of channel {}\n",
+                self.file.display(),
+                size(bytes),
+                self.channel
+            )
         })
     }
 }
@@ -103,14 +116,18 @@ impl Import {
         } else {
             &self.file
         };
-        let spinner = Spinner::start(&context.output, "taking the bundle in");
+        let spinner = Spinner::start(context.output, "taking the bundle in");
         let report = match home.running() {
             Some(_) => take_in(context, &context.client()?, path)?,
             None => weft_node::import_offline(&home, path)
                 .map_err(|error| refusals::import(context, path, &error))?,
         };
         drop(spinner);
-        let named = if self.file == Path::new("-") { Path::new("standard input") } else { &self.file };
+        let named = if self.file == Path::new("-") {
+            Path::new("standard input")
+        } else {
+            &self.file
+        };
         tell(context, named, &report)
     }
 }
@@ -122,9 +139,14 @@ pub(crate) fn take_in(
     path: &Path,
 ) -> Result<ImportReport, Failure> {
     if let Err(error) = File::open(path) {
-        return Err(Failure::file(format!("{} cannot be opened", path.display()), &error));
+        return Err(Failure::file(
+            format!("{} cannot be opened", path.display()),
+            &error,
+        ));
     }
-    client.import(path).map_err(|error| context.client_refused(&error))
+    client
+        .import(path)
+        .map_err(|error| context.client_refused(&error))
 }
 
 /// The result of an import; a failure if anything in it was refused.
@@ -153,7 +175,11 @@ fn tell(context: &Context, file: &Path, report: &ImportReport) -> Result<(), Fai
             })
             .collect();
         if !rows.is_empty() {
-            text.push_str(&table(style, &["channel", "seq", "release", "outcome"], &rows));
+            text.push_str(&table(
+                style,
+                &["channel", "seq", "release", "outcome"],
+                &rows,
+            ));
         }
         text
     })
@@ -168,7 +194,10 @@ pub(crate) fn import_failure(
     if report.succeeded() {
         return None;
     }
-    let failed = report.channels.iter().find(|channel| exit_of(channel).is_some());
+    let failed = report
+        .channels
+        .iter()
+        .find(|channel| exit_of(channel).is_some());
     let exit = failed.and_then(exit_of).unwrap_or(Exit::Verification);
     let why = match failed {
         Some(channel) => format!(
@@ -189,7 +218,9 @@ pub(crate) fn import_failure(
 
 fn exit_of(channel: &ImportedChannel) -> Option<Exit> {
     match channel.outcome {
-        ImportOutcome::Activated | ImportOutcome::AlreadyActive | ImportOutcome::NotFollowed => None,
+        ImportOutcome::Activated | ImportOutcome::AlreadyActive | ImportOutcome::NotFollowed => {
+            None
+        }
         ImportOutcome::HeadRefused | ImportOutcome::ReleaseRefused => Some(Exit::Verification),
         ImportOutcome::Superseded | ImportOutcome::Forked => Some(Exit::Refused),
         // the store's own words for a full disk
@@ -247,7 +278,8 @@ pub(crate) fn into_new_file<T>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let failed = |error: &io::Error| Failure::file(format!("{} cannot be written", path.display()), error);
+    let failed =
+        |error: &io::Error| Failure::file(format!("{} cannot be written", path.display()), error);
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let file = file.map_err(|error| failed(&error))?;
     let mut out = io::BufWriter::with_capacity(COPY_BYTES, file);
@@ -277,10 +309,16 @@ fn copy(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 let what = "the bundle broke off";
-                return Err(Failure::new(Exit::Network, what, error.to_string(), "try again"));
+                return Err(Failure::new(
+                    Exit::Network,
+                    what,
+                    error.to_string(),
+                    "try again",
+                ));
             }
         };
-        to.write_all(&buffer[..read]).map_err(|error| written(&error))?;
+        to.write_all(&buffer[..read])
+            .map_err(|error| written(&error))?;
         total += read as u64;
         progress(total);
     }
@@ -288,7 +326,13 @@ fn copy(
 
 fn spool(context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
     let failed = |error: &io::Error| {
-        Failure::file(format!("no room for the bundle in {}", context.directory().display()), error)
+        Failure::file(
+            format!(
+                "no room for the bundle in {}",
+                context.directory().display()
+            ),
+            error,
+        )
     };
     let mut file = tempfile::Builder::new()
         .prefix(".import-")

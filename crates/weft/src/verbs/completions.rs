@@ -20,7 +20,9 @@ impl Completions {
         clap_complete::generate(self.shell, &mut Arguments::command(), "weft", &mut script);
         let script = String::from_utf8_lossy(&script);
         if context.output.json {
-            return context.output.object(&serde_json::json!({ "script": script }));
+            return context
+                .output
+                .object(&serde_json::json!({ "script": script }));
         }
         context.output.text(&script)
     }

@@ -48,12 +48,18 @@ impl Key {
         let report = match self {
             Self::New(New { file }) => {
                 let key = new_key(&file)?;
-                Report { public_key: key.public().to_string(), file }
+                Report {
+                    public_key: key.public().to_string(),
+                    file,
+                }
             }
             Self::Show(Show { file }) => {
                 let key = weft_keys::load_secret(&file)
                     .map_err(|error| refusals::key_file(&file, &error))?;
-                Report { public_key: key.public().to_string(), file }
+                Report {
+                    public_key: key.public().to_string(),
+                    file,
+                }
             }
         };
         context.output.result(&report, |style| {
@@ -71,7 +77,12 @@ impl Key {
 /// Makes a key and keeps it in a new file.
 pub(crate) fn new_key(file: &std::path::Path) -> Result<SecretKey, Failure> {
     let key = SecretKey::generate().map_err(|error| {
-        Failure::new(Exit::Failed, "no key could be made", error.to_string(), "try again")
+        Failure::new(
+            Exit::Failed,
+            "no key could be made",
+            error.to_string(),
+            "try again",
+        )
     })?;
     weft_keys::save_secret(file, &key).map_err(|error| refusals::key_file(file, &error))?;
     Ok(key)

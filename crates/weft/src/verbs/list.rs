@@ -3,7 +3,13 @@
 use serde::Serialize;
 use weft_record::{Name, RecordId};
 
-use crate::{context::Context, failure::Failure, output::{size, table}, signing, verbs::bundle::short};
+use crate::{
+    context::Context,
+    failure::Failure,
+    output::{size, table},
+    signing,
+    verbs::bundle::short,
+};
 
 /// List the models that are here.
 ///
@@ -40,15 +46,28 @@ impl List {
         let home = context.home()?;
         let trust = signing::trust(context, &home)?;
         let status = match home.running() {
-            Some(_) => Some(context.client()?.status().map_err(|error| context.client_refused(&error))?),
+            Some(_) => Some(
+                context
+                    .client()?
+                    .status()
+                    .map_err(|error| context.client_refused(&error))?,
+            ),
             None => None,
         };
         let mut releases: Vec<Row> = trust
             .releases()
             .map(|release| {
-                let current = |channel: &&Name| trust.head(channel).is_some_and(|head| head.release == release.id());
+                let current = |channel: &&Name| {
+                    trust
+                        .head(channel)
+                        .is_some_and(|head| head.release == release.id())
+                };
                 let active = status.as_ref().map(|status| {
-                    status.node.channels.iter().any(|channel| channel.active == Some(release.id()))
+                    status
+                        .node
+                        .channels
+                        .iter()
+                        .any(|channel| channel.active == Some(release.id()))
                 });
                 let lengths = release
                     .variants
@@ -60,7 +79,11 @@ impl List {
                     release: release.id(),
                     channels: trust.channels().filter(current).cloned().collect(),
                     active,
-                    quantizations: release.variants.iter().map(|variant| variant.quantization.clone()).collect(),
+                    quantizations: release
+                        .variants
+                        .iter()
+                        .map(|variant| variant.quantization.clone())
+                        .collect(),
                     bytes: lengths.min().unwrap_or(0),
                 }
             })
@@ -73,7 +96,13 @@ impl List {
                 return "No release has come here yet.\n".to_owned();
             }
             let rows: Vec<Vec<String>> = report.releases.iter().map(Row::cells).collect();
-            table(style, &["model", "version", "channel", "here", "formats", "bytes", "release"], &rows)
+            table(
+                style,
+                &[
+                    "model", "version", "channel", "here", "formats", "bytes", "release",
+                ],
+                &rows,
+            )
         })
     }
 }
@@ -82,7 +111,11 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let joined = |names: &[Name]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            if names.is_empty() { "-".to_owned() } else { names.join(",") }
+            if names.is_empty() {
+                "-".to_owned()
+            } else {
+                names.join(",")
+            }
         };
         vec![
             self.model.to_string(),

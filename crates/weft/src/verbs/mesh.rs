@@ -1,6 +1,6 @@
 //! `weft mesh init|join`
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use serde::Serialize;
 use weft_node::{Home, Settings};
@@ -35,7 +35,9 @@ pub(crate) struct Init {
 
 /// Make this folder's node a member of a mesh that exists.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  weft mesh join 5f0c…e1 --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…")]
+#[command(
+    after_help = "Example:\n  weft mesh join 5f0c…e1 --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…"
+)]
 pub(crate) struct Join {
     /// The mesh, as `weft mesh init` printed it
     mesh_id: MeshId,
@@ -96,8 +98,11 @@ impl Init {
         };
         let key = signing::load_or_make_key(&path)?;
         let genesis = signing::Genesis::new(&key)?;
-        let home = Home::init(context.directory(), self.node.settings(genesis.mesh_id, Vec::new()))
-            .map_err(|error| context.home_refused(&error))?;
+        let home = Home::init(
+            context.directory(),
+            self.node.settings(genesis.mesh_id, Vec::new()),
+        )
+        .map_err(|error| context.home_refused(&error))?;
         if let Err(failure) = genesis.store(context, &home) {
             // without its root the folder is no member of anything
             let _ = std::fs::remove_file(context.directory().join("node.toml"));
@@ -120,8 +125,11 @@ impl Join {
                 ));
             }
         }
-        let home = Home::init(context.directory(), self.node.settings(self.mesh_id, self.peer))
-            .map_err(|error| context.home_refused(&error))?;
+        let home = Home::init(
+            context.directory(),
+            self.node.settings(self.mesh_id, self.peer),
+        )
+        .map_err(|error| context.home_refused(&error))?;
         report(context, &home, None)
     }
 }
@@ -157,7 +165,10 @@ fn report(context: &Context, home: &Home, key: Option<PathBuf>) -> Result<(), Fa
     let fixed = settings.listen.iter().find(|address| {
         !address.contains("/0.0.0.0/") && !address.contains("/tcp/0") && !address.contains("/udp/0")
     });
-    let peer = fixed.map_or_else(|| format!("ADDRESS/p2p/{peer_id}"), |address| format!("{address}/p2p/{peer_id}"));
+    let peer = fixed.map_or_else(
+        || format!("ADDRESS/p2p/{peer_id}"),
+        |address| format!("{address}/p2p/{peer_id}"),
+    );
     let report = Report {
         mesh_id,
         directory: context.directory().to_owned(),
@@ -173,12 +184,15 @@ fn report(context: &Context, home: &Home, key: Option<PathBuf>) -> Result<(), Fa
             ("folder", report.directory.display().to_string()),
         ];
         if let Some(key) = &report.key {
-            rows.push(("admin key", format!("{}  (keep it safe: it signs releases)", quoted(key))));
+            rows.push((
+                "admin key",
+                format!("{}  (keep it safe: it signs releases)", quoted(key)),
+            ));
         }
         let mut text = fields(style, &rows);
-        text.push_str(&format!("\nNext: {}\n", style.bold(&context.command("up"))));
+        let _ = writeln!(text, "\nNext: {}", style.bold(&context.command("up")));
         if report.key.is_some() {
-            text.push_str(&format!("Elsewhere: {}\n", style.bold(&report.join)));
+            let _ = writeln!(text, "Elsewhere: {}", style.bold(&report.join));
             if fixed.is_none() {
                 text.push_str("  (`weft status` prints the addresses once the node runs)\n");
             }

@@ -90,7 +90,9 @@ impl Inspect {
             weft_model::InspectError::Open(error) => refusals::model(&self.path, &error),
             error => unsound(&self.path, &error),
         })?;
-        context.output.result(&inspection, |style| self.text(style, &inspection))
+        context
+            .output
+            .result(&inspection, |style| self.text(style, &inspection))
     }
 
     fn text(&self, style: Style, inspection: &weft_model::Inspection) -> String {
@@ -117,31 +119,64 @@ impl Inspect {
                 ("shape", shape),
                 ("context", format!("{} tokens", config.context_length)),
                 ("parameters", inspection.parameters.to_string()),
-                ("files", format!("{} of {}", inspection.files.len(), size(inspection.file_bytes))),
+                (
+                    "files",
+                    format!(
+                        "{} of {}",
+                        inspection.files.len(),
+                        size(inspection.file_bytes)
+                    ),
+                ),
                 ("tokenizer", tokenizer),
-                ("chat", if inspection.chat_template { "has a template" } else { "no template" }.to_owned()),
+                (
+                    "chat",
+                    if inspection.chat_template {
+                        "has a template"
+                    } else {
+                        "no template"
+                    }
+                    .to_owned(),
+                ),
             ],
         );
         let rows: Vec<Vec<String>> = inspection
             .formats
             .iter()
             .map(|share| {
-                vec![share.dtype.to_string(), share.tensors.to_string(), share.parameters.to_string(), size(share.bytes)]
+                vec![
+                    share.dtype.to_string(),
+                    share.tensors.to_string(),
+                    share.parameters.to_string(),
+                    size(share.bytes),
+                ]
             })
             .collect();
         text.push('\n');
-        text.push_str(&table(style, &["format", "tensors", "weights", "bytes"], &rows));
+        text.push_str(&table(
+            style,
+            &["format", "tensors", "weights", "bytes"],
+            &rows,
+        ));
         if self.tensors {
             let rows: Vec<Vec<String>> = inspection
                 .tensors
                 .iter()
                 .map(|tensor| {
                     let shape: Vec<String> = tensor.shape.iter().map(ToString::to_string).collect();
-                    vec![tensor.name.clone(), tensor.dtype.to_string(), shape.join(" × "), size(tensor.bytes)]
+                    vec![
+                        tensor.name.clone(),
+                        tensor.dtype.to_string(),
+                        shape.join(" × "),
+                        size(tensor.bytes),
+                    ]
                 })
                 .collect();
             text.push('\n');
-            text.push_str(&table(style, &["tensor", "format", "shape", "bytes"], &rows));
+            text.push_str(&table(
+                style,
+                &["tensor", "format", "shape", "bytes"],
+                &rows,
+            ));
         }
         text
     }
@@ -151,7 +186,10 @@ impl Quantize {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let source =
             ModelSource::open(&self.from).map_err(|error| refusals::model(&self.from, &error))?;
-        let spinner = Spinner::start(&context.output, format!("writing {}", self.to_file.display()));
+        let spinner = Spinner::start(
+            context.output,
+            format!("writing {}", self.to_file.display()),
+        );
         let summary = weft_model::quantize(&source, self.to, &self.to_file)
             .map_err(|error| refusals::quantize(&self.from, &error))?;
         drop(spinner);
@@ -176,8 +214,10 @@ impl Logits {
             logits: Vec<f32>,
         }
         // no longer context than these tokens need: even a large model stays in memory
-        let options =
-            EngineOptions { context_length: Some(self.tokens.len()), ..EngineOptions::default() };
+        let options = EngineOptions {
+            context_length: Some(self.tokens.len()),
+            ..EngineOptions::default()
+        };
         let mut engine = Engine::load(&self.path, &options)
             .map_err(|error| refusals::load(&self.path, &error))?;
         let logits = engine.logits(&self.tokens).map_err(|error| {
@@ -205,16 +245,23 @@ impl Bench {
             prompt_tokens: usize,
             decode_tokens: usize,
         }
-        let spinner = Spinner::start(&context.output, format!("measuring {}", self.path.display()));
-        let measured =
-            weft_infer::bench(&self.path, self.prompt, self.decode, &EngineOptions::default());
+        let spinner = Spinner::start(context.output, format!("measuring {}", self.path.display()));
+        let measured = weft_infer::bench(
+            &self.path,
+            self.prompt,
+            self.decode,
+            &EngineOptions::default(),
+        );
         drop(spinner);
         let figures = measured.map_err(|error| match error {
             weft_infer::BenchError::Load(error) => refusals::load(&self.path, &error),
             error => unsound(&self.path, &error),
         })?;
-        let report =
-            Report { figures, prompt_tokens: self.prompt, decode_tokens: self.decode };
+        let report = Report {
+            figures,
+            prompt_tokens: self.prompt,
+            decode_tokens: self.decode,
+        };
         context.output.result(&report, |_| {
             format!(
                 "prefill  {:.1} tokens/s\ndecode   {:.1} tokens/s\n",

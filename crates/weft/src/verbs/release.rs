@@ -11,7 +11,8 @@ use crate::{
     context::{Context, quoted},
     failure::Failure,
     output::size,
-    packing::{self, Order, Pack},
+    pack::Pack,
+    packing::{self, Order},
     progress::Spinner,
     refusals, signing,
     verbs::{
@@ -91,7 +92,9 @@ pub(crate) struct Publish {
 
 /// Tell what is in a pack, in a bundle, or in a release that this node knows.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  weft release inspect incident.weft\n  weft release inspect incident@1.1.0")]
+#[command(
+    after_help = "Examples:\n  weft release inspect incident.weft\n  weft release inspect incident@1.1.0"
+)]
 pub(crate) struct Inspect {
     /// A file, or a release as `weft show` takes it
     release: String,
@@ -125,7 +128,7 @@ impl PackVerb {
             licence: self.licence,
             out: self.out,
         };
-        let spinner = Spinner::start(&context.output, "opening the model");
+        let spinner = Spinner::start(context.output, "opening the model");
         let release = packing::pack(&order, |step| spinner.say(step))?;
         drop(spinner);
         #[derive(Serialize)]
@@ -134,10 +137,23 @@ impl PackVerb {
             #[serde(flatten)]
             release: &'a ReleaseRecord,
         }
-        context.output.result(&Report { file: &order.out, release: &release }, |style| {
-            let publish = format!("weft release publish {} --key admin.key", quoted(&order.out));
-            format!("{}\nNext: {}\n", show::describe(style, &release), style.bold(&publish))
-        })
+        context.output.result(
+            &Report {
+                file: &order.out,
+                release: &release,
+            },
+            |style| {
+                let publish = format!(
+                    "weft release publish {} --key admin.key",
+                    quoted(&order.out)
+                );
+                format!(
+                    "{}\nNext: {}\n",
+                    show::describe(style, &release),
+                    style.bold(&publish)
+                )
+            },
+        )
     }
 }
 
@@ -154,7 +170,7 @@ impl Publish {
             Some(path) => path.clone(),
             None => folder.path().join("signed.weft"),
         };
-        let spinner = Spinner::start(&context.output, "signing, and taking it in");
+        let spinner = Spinner::start(context.output, "signing, and taking it in");
         pack.write_signed(&path, trust.mesh_id(), &signed.records)?;
         let report = match home.running() {
             Some(_) => take_in(context, &context.client()?, &path)?,
@@ -212,11 +228,8 @@ impl Publish {
 impl Inspect {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let path = Path::new(&self.release);
-        if !path.exists() {
-            if self.release.contains('/') {
-                let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-                return Err(Failure::file(format!("{} cannot be opened", path.display()), &error));
-            }
+        // a name without a slash that is no file here is a release of the node
+        if !path.exists() && !self.release.contains('/') {
             return show::show(context, &self.release);
         }
         let pack = Pack::open(path)?;
@@ -237,8 +250,15 @@ impl Inspect {
             release: &pack.release,
         };
         context.output.result(&report, |style| {
-            let mesh = report.mesh_id.as_deref().unwrap_or("none: it is not signed yet");
-            format!("mesh     {mesh}\nchunks   {}\n{}", report.chunks, show::describe(style, &pack.release))
+            let mesh = report
+                .mesh_id
+                .as_deref()
+                .unwrap_or("none: it is not signed yet");
+            format!(
+                "mesh     {mesh}\nchunks   {}\n{}",
+                report.chunks,
+                show::describe(style, &pack.release)
+            )
         })
     }
 }

@@ -90,7 +90,9 @@ impl Run {
         client: &Client,
         first: Vec<ChatMessage>,
     ) -> Result<(), Failure> {
-        context.output.note("Ctrl-D ends the conversation; /clear begins it anew.");
+        context
+            .output
+            .note("Ctrl-D ends the conversation; /clear begins it anew.");
         let mut messages = first.clone();
         let mut input = std::io::stdin().lock();
         loop {
@@ -141,7 +143,9 @@ impl Run {
         }
         context.output.text("\n")?;
         if cut {
-            context.output.note("(the answer was cut off: --max-tokens or the model's context is full)");
+            context
+                .output
+                .note("(the answer was cut off: --max-tokens or the model's context is full)");
         }
         Ok(whole)
     }
@@ -158,7 +162,10 @@ impl Run {
 }
 
 fn message(role: &str, content: &str) -> ChatMessage {
-    ChatMessage { role: role.to_owned(), content: content.to_owned() }
+    ChatMessage {
+        role: role.to_owned(),
+        content: content.to_owned(),
+    }
 }
 
 fn standard_input() -> Result<String, Failure> {
@@ -169,10 +176,17 @@ fn standard_input() -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(|error| Failure::file("standard input cannot be read", &error))?;
     let usage = |why: String| {
-        Failure::new(Exit::Usage, "there is no prompt to ask", why, "weft run MODEL \"PROMPT\"")
+        Failure::new(
+            Exit::Usage,
+            "there is no prompt to ask",
+            why,
+            "weft run MODEL \"PROMPT\"",
+        )
     };
     if read as u64 > PROMPT_BYTES {
-        return Err(usage(format!("standard input is longer than {PROMPT_BYTES} bytes")));
+        return Err(usage(format!(
+            "standard input is longer than {PROMPT_BYTES} bytes"
+        )));
     }
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {

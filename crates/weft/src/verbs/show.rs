@@ -48,7 +48,10 @@ pub(crate) fn show(context: &Context, words: &str) -> Result<(), Failure> {
     let trust = signing::trust(context, &home)?;
     let release = find(context, &trust, words)?;
     let placed = trust.channels().flat_map(|channel| {
-        let heads = trust.heads(channel).iter().filter(|head| head.release == release.id());
+        let heads = trust
+            .heads(channel)
+            .iter()
+            .filter(|head| head.release == release.id());
         let placed = heads.map(|head| Placed {
             channel: channel.clone(),
             seq: head.seq,
@@ -58,7 +61,12 @@ pub(crate) fn show(context: &Context, words: &str) -> Result<(), Failure> {
     });
     let report = Report {
         id: release.id(),
-        signers: release.envelope().sigs.iter().map(|(key, _)| key.to_string()).collect(),
+        signers: release
+            .envelope()
+            .sigs
+            .iter()
+            .map(|(key, _)| key.to_string())
+            .collect(),
         channels: placed.collect(),
         release,
     };
@@ -77,13 +85,18 @@ fn find<'a>(
     let mut named: Vec<&Verified<Release>> = trust
         .releases()
         .filter(|release| {
-            release.model.as_str() == model && version.is_none_or(|version| release.version == version)
+            release.model.as_str() == model
+                && version.is_none_or(|version| release.version == version)
         })
         .collect();
     if named.len() > 1 {
         // of several by that name, the one that a channel is at
         let current = |release: &&Verified<Release>| {
-            trust.channels().any(|channel| trust.head(channel).is_some_and(|head| head.release == release.id()))
+            trust.channels().any(|channel| {
+                trust
+                    .head(channel)
+                    .is_some_and(|head| head.release == release.id())
+            })
         };
         let newest: Vec<_> = named.iter().copied().filter(current).collect();
         if newest.len() == 1 {
@@ -91,7 +104,10 @@ fn find<'a>(
         }
     }
     if named.is_empty() && words.len() >= 4 {
-        named = trust.releases().filter(|release| release.id().to_string().starts_with(words)).collect();
+        named = trust
+            .releases()
+            .filter(|release| release.id().to_string().starts_with(words))
+            .collect();
     }
     match named.as_slice() {
         [release] => Ok(release),
@@ -104,7 +120,14 @@ fn find<'a>(
         several => {
             let ids: Vec<String> = several
                 .iter()
-                .map(|release| format!("{}@{} {}", release.model, release.version, short(&release.id().to_string())))
+                .map(|release| {
+                    format!(
+                        "{}@{} {}",
+                        release.model,
+                        release.version,
+                        short(&release.id().to_string())
+                    )
+                })
                 .collect();
             Err(Failure::new(
                 Exit::NotFound,
@@ -123,15 +146,24 @@ impl Report<'_> {
             .iter()
             .map(|placed| format!("{} (place {})", placed.channel, placed.seq))
             .collect();
-        let mut rows = vec![
+        let signers = if self.signers.is_empty() {
+            "nobody".to_owned()
+        } else {
+            self.signers.join(", ")
+        };
+        let rows = [
             ("id", self.id.to_string()),
-            ("signed by", self.signers.join(", ")),
-            ("channels", if placed.is_empty() { "-".to_owned() } else { placed.join(", ") }),
+            ("signed by", signers),
+            (
+                "channels",
+                if placed.is_empty() {
+                    "-".to_owned()
+                } else {
+                    placed.join(", ")
+                },
+            ),
         ];
         let text = describe(style, self.release);
-        if rows[1].1.is_empty() {
-            rows[1].1 = "nobody".to_owned();
-        }
         format!("{}{text}", fields(style, &rows))
     }
 }
@@ -141,7 +173,10 @@ pub(crate) fn describe(style: Style, release: &Release) -> String {
     let mut rows = vec![
         ("model", format!("{} {}", release.model, release.version)),
         ("counter", release.counter.to_string()),
-        ("probes", format!("{} golden prompts", release.probe_set.probes.len())),
+        (
+            "probes",
+            format!("{} golden prompts", release.probe_set.probes.len()),
+        ),
     ];
     let optional = [
         ("notes", &release.notes),
@@ -151,7 +186,12 @@ pub(crate) fn describe(style: Style, release: &Release) -> String {
         ("tool", &release.lineage.tool),
         ("evaluation", &release.lineage.evaluation),
     ];
-    rows.extend(optional.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.clone())));
+    rows.extend(
+        optional
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name, text.clone())),
+    );
     let mut text = fields(style, &rows);
     let rows: Vec<Vec<String>> = release
         .variants
@@ -169,6 +209,10 @@ pub(crate) fn describe(style: Style, release: &Release) -> String {
         })
         .collect();
     text.push('\n');
-    text.push_str(&table(style, &["format", "file", "bytes", "memory", "BLAKE3"], &rows));
+    text.push_str(&table(
+        style,
+        &["format", "file", "bytes", "memory", "BLAKE3"],
+        &rows,
+    ));
     text
 }

@@ -50,7 +50,11 @@ impl Status {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         let api = format!("http://{}", client.api().address);
-        let status = || client.status().map_err(|error| context.client_refused(&error));
+        let status = || {
+            client
+                .status()
+                .map_err(|error| context.client_refused(&error))
+        };
         if !self.watch {
             return show(context, &status()?, &api);
         }
@@ -87,7 +91,9 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         chunks_corrupt: status.node.chunks_corrupt,
         bytes_served: status.node.bytes_served,
     };
-    context.output.result(&report, |style| text(style, status, api))
+    context
+        .output
+        .result(&report, |style| text(style, status, api))
 }
 
 fn text(style: Style, status: &StatusReport, api: &str) -> String {
@@ -100,19 +106,32 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
     text.push_str(&fields(
         style,
         &[
-            ("node", format!("{}, process {}, up {uptime}", status.peer_id, status.pid)),
+            (
+                "node",
+                format!("{}, process {}, up {uptime}", status.peer_id, status.pid),
+            ),
             ("mesh", status.mesh_id.to_string()),
             ("API", api.to_owned()),
             ("listens", status.listen.join("\n         ")),
             ("peers", status.node.members.len().to_string()),
-            ("fetching", format!("{}/s, {cap}", size(status.fetch_bytes_per_sec))),
+            (
+                "fetching",
+                format!("{}/s, {cap}", size(status.fetch_bytes_per_sec)),
+            ),
             ("served", size(status.node.bytes_served)),
         ],
     ));
-    let rows: Vec<Vec<String>> = status.node.channels.iter().map(|channel| row(status, channel)).collect();
+    let rows: Vec<Vec<String>> = status
+        .node
+        .channels
+        .iter()
+        .map(|channel| row(status, channel))
+        .collect();
     if !rows.is_empty() {
         text.push('\n');
-        let head = ["channel", "state", "active", "newest", "here", "fetched", "reused", "resumed"];
+        let head = [
+            "channel", "state", "active", "newest", "here", "fetched", "reused", "resumed",
+        ];
         text.push_str(&table(style, &head, &rows));
     }
     text
@@ -122,7 +141,11 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
 fn sentence(status: &StatusReport) -> String {
     for channel in &status.node.channels {
         let name = &channel.channel;
-        let why = if channel.reason.is_empty() { String::new() } else { format!(": {}", channel.reason) };
+        let why = if channel.reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", channel.reason)
+        };
         match channel.phase {
             Phase::Forked | Phase::Refused => {
                 return format!("Channel {name} does not take its newest release{why}.");
@@ -138,17 +161,32 @@ fn sentence(status: &StatusReport) -> String {
         (0, 0) => "No model and no peer yet.".to_owned(),
         (0, peers) => format!("No model yet; {}.", count(peers, "peer")),
         (1, peers) => format!("All is well: a model answers, {}.", count(peers, "peer")),
-        (models, peers) => format!("All is well: {models} models answer, {}.", count(peers, "peer")),
+        (models, peers) => format!(
+            "All is well: {models} models answer, {}.",
+            count(peers, "peer")
+        ),
     }
 }
 
 fn row(status: &StatusReport, channel: &ChannelStatus) -> Vec<String> {
-    let models = status.models.iter().find(|model| model.channel == channel.channel);
+    let models = status
+        .models
+        .iter()
+        .find(|model| model.channel == channel.channel);
     let named = |release: Option<&weft_node::report::ReleaseReport>| {
-        release.map_or_else(|| "-".to_owned(), |release| format!("{} {}", release.model, release.version))
+        release.map_or_else(
+            || "-".to_owned(),
+            |release| format!("{} {}", release.model, release.version),
+        )
     };
     let fetch = channel.fetch.clone().unwrap_or_default();
-    let figure = |bytes: u64| if bytes == 0 { "-".to_owned() } else { size(bytes) };
+    let figure = |bytes: u64| {
+        if bytes == 0 {
+            "-".to_owned()
+        } else {
+            size(bytes)
+        }
+    };
     vec![
         channel.channel.to_string(),
         phase(channel.phase).to_owned(),

@@ -97,7 +97,12 @@ impl Up {
 /// Has the kernel end this process when its parent ends, however that happens.
 fn end_with(parent: u32) -> Result<(), Failure> {
     let failed = |why: String| {
-        Failure::new(Exit::Failed, format!("this node cannot end with process {parent}"), why, "")
+        Failure::new(
+            Exit::Failed,
+            format!("this node cannot end with process {parent}"),
+            why,
+            "",
+        )
     };
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| failed(error.to_string()))?;
@@ -106,7 +111,9 @@ fn end_with(parent: u32) -> Result<(), Failure> {
     if now == Some(parent) {
         Ok(())
     } else {
-        Err(failed("it is not the parent, or has ended already".to_owned()))
+        Err(failed(
+            "it is not the parent, or has ended already".to_owned(),
+        ))
     }
 }
 

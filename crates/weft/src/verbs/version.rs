@@ -17,12 +17,16 @@ struct Report {
 }
 
 impl Version {
+    // like every other verb
+    #[allow(clippy::unused_self)]
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             architecture: std::env::consts::ARCH,
             system: std::env::consts::OS,
         };
-        context.output.result(&report, |_| format!("weft {}\n", report.version))
+        context
+            .output
+            .result(&report, |_| format!("weft {}\n", report.version))
     }
 }
