@@ -53,6 +53,21 @@ impl<'a> BundleWriter<'a> {
     }
 }
 
+/// The mesh that a bundle says it is of; nothing else of it is read.
+pub(crate) fn mesh_of(path: &Path) -> Result<MeshId, Failure> {
+    let (mut found, stop) = (MeshId::ZERO, Failure::quiet());
+    let result = read(path, |frame| {
+        if let Frame::Header { mesh_id } = frame {
+            found = mesh_id;
+        }
+        Err(stop.clone())
+    });
+    match result {
+        Err(failure) if failure != stop => Err(failure),
+        _ => Ok(found),
+    }
+}
+
 /// Reads a whole bundle and hands out its frames; every frame was held against its own
 /// hash, and the bundle against its end.
 pub(crate) fn read(
@@ -127,6 +142,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(frames, 4);
+        assert_eq!(mesh_of(&path).unwrap(), MeshId::ZERO);
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(
             read(&path, |_| Ok(())).unwrap_err().exit,

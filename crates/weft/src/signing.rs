@@ -141,17 +141,21 @@ pub(crate) fn trust(context: &Context, home: &Home) -> Result<Trust, Failure> {
 pub(crate) struct Signed {
     pub(crate) release: RecordId,
     pub(crate) head: Head,
+    /// Whether the channel was at it before, so that no new head was needed.
+    pub(crate) was_there: bool,
     /// Encoded, in an order that admits cleanly: the whole root chain first.
     pub(crate) records: Vec<Vec<u8>>,
 }
 
-/// Signs a release for this mesh and puts it at the front of a channel.
+/// Signs a release for this mesh and puts it at the front of a channel. Where it is
+/// already, nothing new is signed, unless it is wanted `again`.
 pub(crate) fn publish(
     context: &Context,
     trust: &mut Trust,
     key: &SecretKey,
     release: &Release,
     channel: &Name,
+    again: bool,
 ) -> Result<Signed, Failure> {
     let mesh_id = trust.mesh_id();
     if trust.root().is_none() {
@@ -176,6 +180,19 @@ pub(crate) fn publish(
     trust
         .admit(envelope, now_s(), &mut memo)
         .map_err(|error| refused("release", &error))?;
+    if let Some(head) = trust
+        .head(channel)
+        .filter(|head| head.release == id && !again)
+    {
+        let head = Head::clone(head);
+        let records = trust.records().map(Envelope::encode).collect();
+        return Ok(Signed {
+            release: id,
+            head,
+            was_there: true,
+            records,
+        });
+    }
     let head = weft_record::next_head(trust, channel, id, Hash::ZERO, now_s())
         .map_err(|error| refused("head", &error))?;
     let envelope = seal(Kind::Head, mesh_id, codec::encode(&head), &[key]);
@@ -186,6 +203,7 @@ pub(crate) fn publish(
     Ok(Signed {
         release: id,
         head,
+        was_there: false,
         records,
     })
 }

@@ -299,10 +299,23 @@ fn only_the_mesh_s_own_key_can_publish_and_a_pack_is_no_bundle() {
         "is not published",
     );
     // signed by nobody, it is nothing that a node takes
-    refused(&home, &["bundle", "import", &pack], 5, "was not taken in");
+    refused(&home, &["bundle", "import", &pack], 5, "nobody has signed");
     let key = made["key"].as_str().unwrap();
     let published = object(&home, &["release", "publish", &pack, "--key", key]);
     assert_eq!(published["seq"], 0);
+    let again = object(&home, &["release", "publish", &pack, "--key", key]);
+    assert_eq!(
+        (&again["seq"], &again["was_there"]),
+        (&0.into(), &true.into())
+    );
+    let again = object(
+        &home,
+        &["release", "publish", &pack, "--key", key, "--again"],
+    );
+    assert_eq!(
+        (&again["seq"], &again["was_there"]),
+        (&1.into(), &false.into())
+    );
     let shown = object(&home, &["show", "m@1.0.0"]);
     assert_eq!(shown["signers"].as_array().unwrap().len(), 1);
     // a tampered bundle changes nothing
@@ -316,6 +329,14 @@ fn only_the_mesh_s_own_key_can_publish_and_a_pack_is_no_bundle() {
     let other = folder.path().join("other");
     init(&other);
     refused(&other, &["bundle", "import", &bundle], 5, "bundle.weft");
+    // a running node refuses it in the same words
+    let _up = Up::start(&home);
+    refused(
+        &home,
+        &["bundle", "import", &bundle],
+        5,
+        "bundle.weft was not taken in",
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use weft_node::{
 use weft_record::Name;
 
 use crate::{
+    bundle_file,
     context::{Context, quoted},
     failure::{Exit, Failure},
     output::{size, table, written},
@@ -116,6 +117,14 @@ impl Import {
         } else {
             &self.file
         };
+        if bundle_file::mesh_of(path)?.is_zero() {
+            return Err(Failure::new(
+                Exit::Verification,
+                format!("{} was not taken in", self.file.display()),
+                "it is a packed release that nobody has signed",
+                format!("weft release publish {} --key KEY", quoted(&self.file)),
+            ));
+        }
         let spinner = Spinner::start(context.output, "taking the bundle in");
         let report = match home.running() {
             Some(_) => take_in(context, &context.client()?, path)?,
@@ -144,9 +153,16 @@ pub(crate) fn take_in(
             &error,
         ));
     }
-    client
-        .import(path)
-        .map_err(|error| context.client_refused(&error))
+    client.import(path).map_err(|error| {
+        let failure = context.client_refused(&error);
+        if failure.exit != Exit::Verification {
+            return failure;
+        }
+        // told as it is told where no node runs
+        let what = format!("{} was not taken in", path.display());
+        let next = format!("weft release inspect {}", quoted(path));
+        Failure::new(Exit::Verification, what, error.to_string(), next)
+    })
 }
 
 /// The result of an import; a failure if anything in it was refused.

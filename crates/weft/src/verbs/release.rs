@@ -85,6 +85,9 @@ pub(crate) struct Publish {
     /// The channel
     #[arg(long, value_name = "CHANNEL", default_value = "stable")]
     channel: Name,
+    /// Sign a new head although the channel is at this release: nodes that refused it try anew
+    #[arg(long)]
+    again: bool,
     /// Keep the signed bundle here too
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -164,7 +167,14 @@ impl Publish {
             .map_err(|error| refusals::key_file(&self.key, &error))?;
         let pack = Pack::open(&self.file)?;
         let mut trust = signing::trust(context, &home)?;
-        let signed = signing::publish(context, &mut trust, &key, &pack.release, &self.channel)?;
+        let signed = signing::publish(
+            context,
+            &mut trust,
+            &key,
+            &pack.release,
+            &self.channel,
+            self.again,
+        )?;
         let folder = signing::scratch(home.directory())?;
         let path = match &self.out {
             Some(path) => path.clone(),
@@ -199,6 +209,7 @@ impl Publish {
             channel: &'a Name,
             epoch: u64,
             seq: u64,
+            was_there: bool,
             bytes_taken: u64,
         }
         let told = Report {
@@ -208,11 +219,17 @@ impl Publish {
             channel: &self.channel,
             epoch: signed.head.epoch,
             seq: signed.head.seq,
+            was_there: signed.was_there,
             bytes_taken: report.bytes_taken,
         };
         context.output.result(&told, |style| {
+            let is = if signed.was_there {
+                "is already"
+            } else {
+                "is now"
+            };
             format!(
-                "{} {} is place {} of channel {}: {} taken in, release {}\nNext: {}\n",
+                "{} {} {is} place {} of channel {}: {} taken in, release {}\nNext: {}\n",
                 told.model,
                 told.version,
                 told.seq,
