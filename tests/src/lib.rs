@@ -21,7 +21,11 @@ pub fn weft() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let release = test.ancestors().nth(2).unwrap();
     let weft = release.join("weft");
-    assert!(weft.is_file(), "{} is missing: build the workspace first", weft.display());
+    assert!(
+        weft.is_file(),
+        "{} is missing: build the workspace first",
+        weft.display()
+    );
     weft
 }
 
@@ -34,7 +38,9 @@ pub fn asset(version: &str) -> PathBuf {
         .filter(|path| path.join("config.json").is_file())
         .filter(|path| path.to_string_lossy().ends_with(version))
         .collect();
-    found.pop().unwrap_or_else(|| panic!("no model {version} in {}", assets.display()))
+    found
+        .pop()
+        .unwrap_or_else(|| panic!("no model {version} in {}", assets.display()))
 }
 
 /// Says by name that this machine does not allow a test.
@@ -58,12 +64,17 @@ impl Ended {
     /// The last line of standard output as JSON.
     pub fn json(&self) -> Value {
         let line = self.stdout.lines().last().unwrap_or_default();
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{}", self.stderr))
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{error}: {line}\n{}", self.stderr))
     }
 
     /// Asserts the exit code, showing what was said.
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
         self
     }
 }
@@ -76,7 +87,9 @@ impl Default for Site {
 
 impl Site {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -92,18 +105,36 @@ impl Site {
 
     /// The same with `--json`, which must succeed.
     pub fn json(&self, home: &str, arguments: &[&str]) -> Value {
-        self.weft(home, &[&["--json"], arguments].concat()).expect(0).json()
+        self.weft(home, &[&["--json"], arguments].concat())
+            .expect(0)
+            .json()
     }
 
     /// Makes a mesh; its id.
     pub fn init(&self, home: &str) -> String {
-        let made = self.json(home, &["mesh", "init", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+        let made = self.json(
+            home,
+            &[
+                "mesh",
+                "init",
+                "--no-mdns",
+                "--listen",
+                "/ip4/127.0.0.1/tcp/0",
+            ],
+        );
         made["mesh_id"].as_str().unwrap().to_owned()
     }
 
     /// Makes a member's home.
     pub fn join(&self, home: &str, mesh_id: &str, peers: &[String]) {
-        let mut arguments = vec!["mesh", "join", mesh_id, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+        let mut arguments = vec![
+            "mesh",
+            "join",
+            mesh_id,
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ];
         for peer in peers {
             arguments.extend(["--peer", peer]);
         }
@@ -113,12 +144,25 @@ impl Site {
     /// Starts a node and waits until it answers.
     pub fn up(&self, home: &str, flags: &[&str]) -> Node {
         let mut command = Command::new(weft());
-        command.arg("--dir").arg(self.path(home)).arg("up").args(flags);
+        command
+            .arg("--dir")
+            .arg(self.path(home))
+            .arg("up")
+            .args(flags);
         let log = std::fs::File::create(self.path(&format!("{home}.log"))).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env("WEFT_LOG", "info");
-        let node = Node { child: Some(command.spawn().unwrap()), home: home.to_owned() };
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .env("WEFT_LOG", "info");
+        let node = Node {
+            child: Some(command.spawn().unwrap()),
+            home: home.to_owned(),
+        };
         self.wait(home, "the node answers", |status| {
-            status["listen"].as_array().is_some_and(|list| !list.is_empty())
+            status["addresses"]
+                .as_array()
+                .is_some_and(|list| !list.is_empty())
         });
         node
     }
@@ -149,35 +193,57 @@ impl Site {
 
     /// Waits until this version is active and answers.
     pub fn wait_active(&self, home: &str, version: &str) -> Value {
-        self.wait(home, &format!("{version} is active"), |status| active(status) == version)
+        self.wait(home, &format!("{version} is active"), |status| {
+            active(status) == version
+        })
     }
 
     /// Where the node listens, with its peer id.
     pub fn address(&self, home: &str) -> String {
-        self.status(home).unwrap()["listen"][0].as_str().unwrap().to_owned()
+        self.status(home).unwrap()["addresses"][0]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Packs the demo's model in this version; the bundle's path.
     pub fn pack(&self, version: &str) -> String {
-        let bundle = self.path(&format!("{version}.weft")).to_string_lossy().into_owned();
+        let bundle = self
+            .path(&format!("{version}.weft"))
+            .to_string_lossy()
+            .into_owned();
         let source = asset(version).to_string_lossy().into_owned();
-        let name = ["--name", "weftlog", "--version", version];
+        let name = ["--name", "incident", "--version", version];
         let flags = ["--quantization", "q8_0", "--out", &bundle];
-        self.json("pack", &[&["release", "pack", &source][..], &name, &flags].concat());
+        self.json(
+            "pack",
+            &[&["release", "pack", &source][..], &name, &flags].concat(),
+        );
         bundle
     }
 
     /// Publishes a bundle at this node with its own admin key.
     pub fn publish(&self, home: &str, bundle: &str) -> Ended {
-        let key = self.path(home).join("admin.key").to_string_lossy().into_owned();
-        self.weft(home, &["--json", "release", "publish", bundle, "--key", &key])
+        let key = self
+            .path(home)
+            .join("admin.key")
+            .to_string_lossy()
+            .into_owned();
+        self.weft(
+            home,
+            &["--json", "release", "publish", bundle, "--key", &key],
+        )
     }
 }
 
 /// The version that is active and answers, or nothing.
 pub fn active(status: &Value) -> &str {
     let model = &status["models"][0];
-    if model["answering"] == true { model["active"]["version"].as_str().unwrap_or("") } else { "" }
+    if model["answering"] == true {
+        model["active"]["version"].as_str().unwrap_or("")
+    } else {
+        ""
+    }
 }
 
 fn ended(output: Output) -> Ended {

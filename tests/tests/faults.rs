@@ -21,19 +21,27 @@ fn a_fetch_killed_again_and_again_resumes_and_fetches_nothing_durable_twice() {
     let mut held = 0;
     for _ in 0..3 {
         let status = site.wait("b", "some more chunks", |status| {
-            let fetch = &status["node"]["channels"][0]["fetch"];
+            let fetch = &status["channels"][0]["fetch"];
             active(status) == "1.0.0" || fetch["bytes_held"].as_u64().unwrap_or(0) > held
         });
-        let before = status["node"]["channels"][0]["fetch"]["bytes_held"].as_u64().unwrap_or(0);
+        let before = status["channels"][0]["fetch"]["bytes_held"]
+            .as_u64()
+            .unwrap_or(0);
         second.kill();
         second = site.up("b", &["--cap", "300KB/s"]);
         let status = site.wait("b", "the file is open again", |status| {
-            status["node"]["channels"][0]["fetch"]["chunks_total"].as_u64().unwrap_or(0) > 0
+            status["channels"][0]["fetch"]["chunks_total"]
+                .as_u64()
+                .unwrap_or(0)
+                > 0
         });
-        let fetch = &status["node"]["channels"][0]["fetch"];
+        let fetch = &status["channels"][0]["fetch"];
         held = fetch["bytes_held"].as_u64().unwrap();
         // killed is not a power cut: everything that was written is still there
-        assert!(held >= before, "{held} of {before} bytes were left: {fetch}");
+        assert!(
+            held >= before,
+            "{held} of {before} bytes were left: {fetch}"
+        );
     }
     drop(second);
     let _second = site.up("b", &[]);
@@ -53,7 +61,9 @@ fn killed_around_an_activation_a_node_always_answers_with_a_whole_model() {
         std::thread::sleep(std::time::Duration::from_millis(pause_ms));
         drop(second.take());
         second = Some(site.up("b", &[]));
-        let status = site.wait("b", "some version answers", |status| !active(status).is_empty());
+        let status = site.wait("b", "some version answers", |status| {
+            !active(status).is_empty()
+        });
         assert!(["1.0.0", "1.1.0"].contains(&active(&status)), "{status}");
     }
     site.wait_active("b", "1.1.0");
@@ -67,12 +77,16 @@ fn a_signed_model_that_misses_its_probes_is_not_activated() {
     site.wait_active("b", "1.0.0");
     let wrong = with_wrong_probes(&site.pack("1.1.0"));
     let publish = site.publish("a", &wrong);
-    assert_ne!(publish.code, 0, "the publishing node says that it refuses: {}", publish.stdout);
+    assert_ne!(
+        publish.code, 0,
+        "the publishing node says that it refuses: {}",
+        publish.stdout
+    );
     let status = site.wait("b", "the release is refused", |status| {
-        status["node"]["channels"][0]["phase"] == "refused"
+        status["channels"][0]["phase"] == "refused"
     });
     assert_eq!(active(&status), "1.0.0");
-    let reason = status["node"]["channels"][0]["reason"].as_str().unwrap();
+    let reason = status["channels"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("probe answers match"), "{reason}");
 }
 
@@ -84,9 +98,12 @@ fn an_active_model_that_rots_on_disk_goes_back() {
     site.wait_active("b", "1.0.0");
     site.publish("a", &site.pack("1.1.0")).expect(0);
     let status = site.wait("b", "the soak is over", |status| {
-        active(status) == "1.1.0" && status["node"]["channels"][0]["phase"] == "active"
+        active(status) == "1.1.0" && status["channels"][0]["phase"] == "active"
     });
-    let release = status["models"][0]["active"]["release"].as_str().unwrap().to_owned();
+    let release = status["models"][0]["active"]["release"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     second.kill();
     let model = model_file(&site.path("b"), &release);
     let mut bytes = fs::read(&model).unwrap();
@@ -98,7 +115,7 @@ fn an_active_model_that_rots_on_disk_goes_back() {
     fs::write(&model, bytes).unwrap();
     let _second = site.up("b", &[]);
     let status = site.wait_active("b", "1.0.0");
-    let channel = &status["node"]["channels"][0];
+    let channel = &status["channels"][0];
     assert_eq!(channel["phase"], "refused", "{channel}");
 }
 
@@ -110,7 +127,9 @@ fn model_file(home: &std::path::Path, release: &str) -> PathBuf {
             let path = entry.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.to_string_lossy().contains(release) && path.extension().is_some_and(|e| e == "gguf") {
+            } else if path.to_string_lossy().contains(release)
+                && path.extension().is_some_and(|e| e == "gguf")
+            {
                 return path;
             }
         }

@@ -23,14 +23,17 @@ fn a_release_is_answered_from_on_every_node_and_the_next_one_reuses_chunks() {
     for home in ["a", "b", "c"] {
         site.wait_active(home, "1.0.0");
         let line = "03:12 PMP-204 brg temp 96C>85";
-        let answer = site.weft(home, &["run", "weftlog", line]).expect(0).stdout;
+        let answer = site.weft(home, &["run", "incident", line]).expect(0).stdout;
         assert!(answer.contains("component="), "{home} answered {answer:?}");
     }
     site.publish("a", &site.pack("1.1.0")).expect(0);
     for home in ["b", "c"] {
         let status = site.wait_active(home, "1.1.0");
-        let fetch = &status["node"]["channels"][0]["fetch"];
-        let (total, reused) = (fetch["bytes_total"].as_u64().unwrap(), fetch["bytes_reused"].as_u64().unwrap());
+        let fetch = &status["channels"][0]["fetch"];
+        let (total, reused) = (
+            fetch["bytes_total"].as_u64().unwrap(),
+            fetch["bytes_reused"].as_u64().unwrap(),
+        );
         assert!(reused > 0 && reused < total, "{fetch}");
         assert_eq!(fetch["bytes_held"].as_u64(), Some(total), "{fetch}");
     }
@@ -50,6 +53,9 @@ fn a_bundle_gives_a_node_without_a_network_everything() {
     site.json("island", &["bundle", "import", &stick]);
     let _island = site.up("island", &[]);
     site.wait_active("island", "1.0.0");
-    let answer = site.weft("island", &["run", "weftlog", "FAN-7 vib 9mm/s>4"]).expect(0).stdout;
+    let answer = site
+        .weft("island", &["run", "incident", "FAN-7 vib 9mm/s>4"])
+        .expect(0)
+        .stdout;
     assert!(answer.contains("component="), "{answer:?}");
 }

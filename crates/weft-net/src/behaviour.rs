@@ -1,6 +1,9 @@
 //! What libp2p does for weft, put together: limits, weft's streams, gossip, the LAN.
 
-use std::{io, sync::{Arc, Mutex}};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use libp2p::{
     Swarm, SwarmBuilder,
@@ -121,11 +124,9 @@ fn gossip(config: &NetConfig) -> Result<gossipsub::Behaviour, StartError> {
         .connection_handler_queue_len(256)
         .build()
         .map_err(transport)?;
-    let mut gossip = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, settings)
-        .map_err(transport)?;
-    gossip
-        .subscribe(&topic(config))
-        .map_err(transport)?;
+    let mut gossip =
+        gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, settings).map_err(transport)?;
+    gossip.subscribe(&topic(config)).map_err(transport)?;
     Ok(gossip)
 }
 

@@ -21,7 +21,11 @@ impl BlockList {
     pub(crate) fn block(&mut self, peer: PeerId, now: Instant, duration: Duration) {
         self.until.retain(|_, until| *until > now);
         if self.until.len() >= bounds::BLOCKED && !self.until.contains_key(&peer) {
-            let first = self.until.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer);
+            let first = self
+                .until
+                .iter()
+                .min_by_key(|(_, until)| **until)
+                .map(|(peer, _)| *peer);
             if let Some(first) = first {
                 self.until.remove(&first);
             }

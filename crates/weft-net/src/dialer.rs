@@ -58,7 +58,12 @@ enum State {
 impl Dialer {
     /// `jitter` gives uniformly distributed numbers.
     pub(crate) fn new(now: Instant, jitter: impl FnMut() -> u64 + Send + 'static) -> Self {
-        Self { targets: Vec::new(), next_target: 0, lan_due: now, jitter: Box::new(jitter) }
+        Self {
+            targets: Vec::new(),
+            next_target: 0,
+            lan_due: now,
+            jitter: Box::new(jitter),
+        }
     }
 
     /// Adds a place, or an address to a place that is known. Without room for
@@ -72,10 +77,13 @@ impl Dialer {
     ) -> bool {
         let (address, named) = split_peer(address);
         let peer = named.or(peer);
-        let known = self.targets.iter_mut().find(|target| match (target.peer, peer) {
-            (Some(one), Some(other)) => one == other,
-            _ => target.addresses.contains(&address),
-        });
+        let known = self
+            .targets
+            .iter_mut()
+            .find(|target| match (target.peer, peer) {
+                (Some(one), Some(other)) => one == other,
+                _ => target.addresses.contains(&address),
+            });
         if let Some(target) = known {
             target.peer = target.peer.or(peer);
             if !target.addresses.contains(&address)
@@ -90,11 +98,9 @@ impl Dialer {
             return true;
         }
         if self.targets.len() >= bounds::TARGETS {
-            let Some(forgettable) = self
-                .targets
-                .iter()
-                .position(|target| target.source == Source::Remembered && target.state != State::Up)
-            else {
+            let Some(forgettable) = self.targets.iter().position(|target| {
+                target.source == Source::Remembered && target.state != State::Up
+            }) else {
                 return false;
             };
             self.targets.remove(forgettable);
@@ -119,7 +125,8 @@ impl Dialer {
                 target.addresses.retain(|known| *known != address);
             }
         }
-        self.targets.retain(|target| !target.addresses.is_empty() || target.state == State::Up);
+        self.targets
+            .retain(|target| !target.addresses.is_empty() || target.state == State::Up);
     }
 
     /// When [`Dialer::next`] is worth calling again.
@@ -195,7 +202,9 @@ impl Dialer {
             .targets
             .iter()
             .position(|target| target.state == State::Dialling(Some(connection)));
-        let Some(index) = found else { return Vec::new() };
+        let Some(index) = found else {
+            return Vec::new();
+        };
         let addresses = self.targets[index].addresses.clone();
         self.retry(index, now);
         addresses
@@ -203,7 +212,8 @@ impl Dialer {
 
     /// The peer dialled was this node itself: never again.
     pub(crate) fn failed_for_good(&mut self, connection: ConnectionId) {
-        self.targets.retain(|target| target.state != State::Dialling(Some(connection)));
+        self.targets
+            .retain(|target| target.state != State::Dialling(Some(connection)));
     }
 
     /// The link to a peer is gone after it stood for `lived`. `address` is
@@ -354,8 +364,18 @@ mod tests {
     fn a_peer_that_is_up_or_blocked_is_not_dialled() {
         let now = Instant::now();
         let (mut dialer, up, blocked) = (dialer(now), PeerId::random(), PeerId::random());
-        dialer.add(Source::Bootstrap, Some(up), address("/ip4/10.0.0.1/tcp/1"), now);
-        dialer.add(Source::Lan, Some(blocked), address("/ip4/10.0.0.2/tcp/1"), now);
+        dialer.add(
+            Source::Bootstrap,
+            Some(up),
+            address("/ip4/10.0.0.1/tcp/1"),
+            now,
+        );
+        dialer.add(
+            Source::Lan,
+            Some(blocked),
+            address("/ip4/10.0.0.2/tcp/1"),
+            now,
+        );
         let until = now + SECOND;
         let is_up = |peer: &PeerId| *peer == up;
         let blocked_until = |peer: &PeerId| (*peer == blocked).then_some(until);
@@ -387,9 +407,23 @@ mod tests {
     fn a_former_peer_is_remembered_and_in_the_end_forgotten() {
         let mut now = Instant::now();
         let (mut dialer, peer) = (dialer(now), PeerId::random());
-        dialer.down(peer, Some(address("/ip4/10.0.0.1/tcp/1")), Duration::ZERO, now);
-        assert_eq!(dialer.deadline(), None, "a link that did not last is not remembered");
-        dialer.down(peer, Some(address("/ip4/10.0.0.1/tcp/1")), bounds::LINK_PROVEN, now);
+        dialer.down(
+            peer,
+            Some(address("/ip4/10.0.0.1/tcp/1")),
+            Duration::ZERO,
+            now,
+        );
+        assert_eq!(
+            dialer.deadline(),
+            None,
+            "a link that did not last is not remembered"
+        );
+        dialer.down(
+            peer,
+            Some(address("/ip4/10.0.0.1/tcp/1")),
+            bounds::LINK_PROVEN,
+            now,
+        );
         let mut tries = 0;
         while let Some(due) = dialer.deadline() {
             now = due;
@@ -417,7 +451,10 @@ mod tests {
     fn peers_of_the_lan_are_dialled_one_after_the_other_until_they_expire() {
         let now = Instant::now();
         let (mut dialer, peers) = (dialer(now), [PeerId::random(), PeerId::random()]);
-        let places = [address("/ip4/10.0.0.1/tcp/1"), address("/ip4/10.0.0.2/tcp/1")];
+        let places = [
+            address("/ip4/10.0.0.1/tcp/1"),
+            address("/ip4/10.0.0.2/tcp/1"),
+        ];
         for (peer, place) in peers.iter().zip(&places) {
             dialer.add(Source::Lan, Some(*peer), place.clone(), now);
         }

@@ -97,7 +97,10 @@ impl Driver {
             next_session: 0,
         };
         for address in &config.bootstrap {
-            if !driver.dialer.add(Source::Bootstrap, None, address.clone(), Instant::now()) {
+            if !driver
+                .dialer
+                .add(Source::Bootstrap, None, address.clone(), Instant::now())
+            {
                 tracing::warn!(%address, "too many bootstrap addresses; this one is left out");
             }
         }
@@ -149,14 +152,18 @@ impl Driver {
         match command {
             Command::Broadcast(announcement) => {
                 // Nobody to tell, or told already: both are fine.
-                if let Err(error) =
-                    self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), announcement)
+                if let Err(error) = self
+                    .swarm
+                    .behaviour_mut()
+                    .gossip
+                    .publish(self.topic.clone(), announcement)
                 {
                     tracing::debug!(%error, "announcement not spread");
                 }
             }
             Command::Dial(address) => {
-                self.dialer.add(Source::Asked, None, address, Instant::now());
+                self.dialer
+                    .add(Source::Asked, None, address, Instant::now());
             }
             // The loop ends with it.
             Command::Shutdown(_) => {}
@@ -168,16 +175,33 @@ impl Driver {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_lan(event),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 self.on_connected(peer_id, connection_id, endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => {
                 self.on_closed(peer_id, connection_id);
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error,
+                ..
+            } => {
                 self.on_dial_failed(connection_id, &error);
             }
-            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+            SwarmEvent::IncomingConnectionError {
+                send_back_addr,
+                error,
+                ..
+            } => {
                 tracing::debug!(address = %send_back_addr, %error, "inbound connection failed");
             }
             SwarmEvent::NewListenAddr { address, .. } => {
@@ -199,11 +223,17 @@ impl Driver {
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: ConnectedPoint) {
         self.dialer.connected(id, peer);
         let (address, _) = dialer::split_peer(endpoint.get_remote_address().clone());
-        let connection = Connection { id, address, outbound: endpoint.is_dialer() };
+        let connection = Connection {
+            id,
+            address,
+            outbound: endpoint.is_dialer(),
+        };
         match self.peers.get_mut(&peer) {
             Some(neighbour) => {
                 if connection.outbound {
-                    neighbour.dialled.get_or_insert_with(|| connection.address.clone());
+                    neighbour
+                        .dialled
+                        .get_or_insert_with(|| connection.address.clone());
                 }
                 neighbour.connections.push(connection);
             }
@@ -252,17 +282,26 @@ impl Driver {
     }
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(neighbour) = self.peers.get_mut(&peer) else { return };
-        neighbour.connections.retain(|connection| connection.id != id);
+        let Some(neighbour) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        neighbour
+            .connections
+            .retain(|connection| connection.id != id);
         if neighbour.connections.is_empty() {
             neighbour.link.close(LinkFault::Closed);
         }
     }
 
     fn on_stream(&mut self, event: streams::Event) {
-        let Some(neighbour) = self.peers.get_mut(&event.peer) else { return };
-        let Some(connection) =
-            neighbour.connections.iter().find(|known| known.id == event.connection).cloned()
+        let Some(neighbour) = self.peers.get_mut(&event.peer) else {
+            return;
+        };
+        let Some(connection) = neighbour
+            .connections
+            .iter()
+            .find(|known| known.id == event.connection)
+            .cloned()
         else {
             return; // of an earlier session
         };
@@ -282,7 +321,9 @@ impl Driver {
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
             EventKind::Refused => {
-                return neighbour.link.close(LinkFault::Refused(event.protocol.name()));
+                return neighbour
+                    .link
+                    .close(LinkFault::Refused(event.protocol.name()));
             }
             EventKind::Failed(reason) => {
                 return neighbour.link.close(LinkFault::Stream(reason));
@@ -296,9 +337,15 @@ impl Driver {
     /// The peer began anew on this connection (it restarted, or gave the old
     /// link up before this node noticed): the old link ends, a new one starts.
     fn replace(&mut self, peer: PeerId, connection: Connection) {
-        let Some(old) = self.peers.remove(&peer) else { return };
+        let Some(old) = self.peers.remove(&peer) else {
+            return;
+        };
         old.link.close(LinkFault::Replaced);
-        for known in old.connections.iter().filter(|known| known.id != connection.id) {
+        for known in old
+            .connections
+            .iter()
+            .filter(|known| known.id != connection.id)
+        {
             self.swarm.close_connection(known.id);
         }
         self.start_session(peer, connection, Some(old.task));
@@ -310,18 +357,31 @@ impl Driver {
     fn on_report(&mut self, report: Report) {
         match report {
             Report::Open { session, protocol } => {
-                let Some((peer, neighbour)) = self.by_session(session) else { return };
+                let Some((peer, neighbour)) = self.by_session(session) else {
+                    return;
+                };
                 // Bulk goes over TCP where there is a choice.
                 let best = neighbour.connections.iter().min_by_key(|connection| {
                     protocol == Protocol::Chunk && dialer::is_quic(&connection.address)
                 });
                 if let Some(connection) = best.map(|connection| connection.id) {
-                    self.swarm.behaviour_mut().streams.open(peer, connection, protocol);
+                    self.swarm
+                        .behaviour_mut()
+                        .streams
+                        .open(peer, connection, protocol);
                 }
             }
-            Report::Ended { session, was_up, fault } => {
-                let Some((peer, _)) = self.by_session(session) else { return };
-                let Some(neighbour) = self.peers.remove(&peer) else { return };
+            Report::Ended {
+                session,
+                was_up,
+                fault,
+            } => {
+                let Some((peer, _)) = self.by_session(session) else {
+                    return;
+                };
+                let Some(neighbour) = self.peers.remove(&peer) else {
+                    return;
+                };
                 for connection in &neighbour.connections {
                     self.swarm.close_connection(connection.id);
                 }
@@ -330,7 +390,8 @@ impl Driver {
                     self.tell(NetEvent::DialFailed { address, reason });
                 }
                 let now = Instant::now();
-                self.dialer.down(peer, neighbour.dialled, now - neighbour.since, now);
+                self.dialer
+                    .down(peer, neighbour.dialled, now - neighbour.since, now);
             }
         }
     }
@@ -343,7 +404,12 @@ impl Driver {
     }
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
-        let gossipsub::Event::Message { propagation_source, message_id, message } = event else {
+        let gossipsub::Event::Message {
+            propagation_source,
+            message_id,
+            message,
+        } = event
+        else {
             return;
         };
         // Whether it is valid the node finds out. Here it must only look like
@@ -358,11 +424,10 @@ impl Driver {
         } else {
             MessageAcceptance::Ignore
         };
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(
-            &message_id,
-            &propagation_source,
-            acceptance,
-        );
+        self.swarm
+            .behaviour_mut()
+            .gossip
+            .report_message_validation_result(&message_id, &propagation_source, acceptance);
     }
 
     fn on_lan(&mut self, event: mdns::Event) {
@@ -370,7 +435,8 @@ impl Driver {
             mdns::Event::Discovered(found) => {
                 for (peer, address) in found {
                     tracing::debug!(%peer, %address, "found on the LAN");
-                    self.dialer.add(Source::Lan, Some(peer), address, Instant::now());
+                    self.dialer
+                        .add(Source::Lan, Some(peer), address, Instant::now());
                 }
             }
             mdns::Event::Expired(gone) => {

@@ -128,7 +128,10 @@ mod tests {
     use super::*;
 
     fn chunk(index: u32) -> Subject {
-        Subject::Chunk(ChunkRef { file: Hash([7; 32]), index })
+        Subject::Chunk(ChunkRef {
+            file: Hash([7; 32]),
+            index,
+        })
     }
 
     fn blob() -> Subject {
@@ -152,7 +155,10 @@ mod tests {
         for subject in [chunk(0), chunk(u32::MAX), blob()] {
             assert_eq!(decode_request(&encode_request(subject)), Ok(subject));
             for length in [None, Some(0), Some(1), Some(subject.bytes_max())] {
-                assert_eq!(decode_reply(&encode_reply(subject, length)), Ok((subject, length)));
+                assert_eq!(
+                    decode_reply(&encode_reply(subject, length)),
+                    Ok((subject, length))
+                );
             }
         }
     }
@@ -162,7 +168,13 @@ mod tests {
         for subject in [chunk(1), blob()] {
             let limit = subject.bytes_max();
             let bytes = encode_reply(subject, Some(limit + 1));
-            assert_eq!(decode_reply(&bytes), Err(FrameError::Length { length: limit + 1, limit }));
+            assert_eq!(
+                decode_reply(&bytes),
+                Err(FrameError::Length {
+                    length: limit + 1,
+                    limit
+                })
+            );
         }
     }
 

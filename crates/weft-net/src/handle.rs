@@ -66,7 +66,12 @@ impl NetHandle {
     /// Control messages arrive in order or the peer goes down: where a queue
     /// is full the peer is disconnected, so nothing is lost silently.
     pub fn send(&self, peer: &Peer, message: Message<Bytes>) -> Result<(), SendError> {
-        let link = self.shared.links().get(peer).cloned().ok_or(SendError::NotConnected)?;
+        let link = self
+            .shared
+            .links()
+            .get(peer)
+            .cloned()
+            .ok_or(SendError::NotConnected)?;
         link.send(message)
     }
 
@@ -122,10 +127,12 @@ impl NetHandle {
     }
 
     fn command(&self, command: Command) -> Result<(), SendError> {
-        self.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SendError::Busy,
-            mpsc::error::TrySendError::Closed(_) => SendError::Shutdown,
-        })
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SendError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SendError::Shutdown,
+            })
     }
 }
 

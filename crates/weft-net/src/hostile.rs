@@ -28,11 +28,17 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn chunk() -> Subject {
-    Subject::Chunk(ChunkRef { file: Hash([1; 32]), index: 9 })
+    Subject::Chunk(ChunkRef {
+        file: Hash([1; 32]),
+        index: 9,
+    })
 }
 
 fn hello() -> Control {
-    Control::Hello { mesh_id: MeshId([1; 32]), roots: Vec::new() }
+    Control::Hello {
+        mesh_id: MeshId([1; 32]),
+        roots: Vec::new(),
+    }
 }
 
 struct Victim {
@@ -49,13 +55,18 @@ impl Victim {
         config.stall_timeout = Duration::from_secs(1);
         let (net, events) = Net::start(config).unwrap();
         let mut victim = Self { net, events };
-        victim.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+        victim
+            .until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+            .await;
         victim
     }
 
     async fn until<T>(&mut self, pick: impl Fn(&NetEvent) -> Option<T>) -> T {
         loop {
-            let event = timeout(PATIENCE, self.events.recv()).await.expect("an event").unwrap();
+            let event = timeout(PATIENCE, self.events.recv())
+                .await
+                .expect("an event")
+                .unwrap();
             if let Some(picked) = pick(&event) {
                 return picked;
             }
@@ -98,7 +109,11 @@ enum Order {
 fn hostile_swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
     SwarmBuilder::with_existing_identity(Keypair::generate_ed25519())
         .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .unwrap()
         .with_behaviour(|_| behaviour)
         .unwrap_or_else(|never| match never {})
@@ -138,7 +153,11 @@ impl Hostile {
                 }
             }
         });
-        Self { orders, streams, kept: Vec::new() }
+        Self {
+            orders,
+            streams,
+            kept: Vec::new(),
+        }
     }
 
     async fn open(&mut self, protocol: Protocol) -> Stream {
@@ -161,7 +180,9 @@ impl Hostile {
                     failed => panic!("{failed:?}"),
                 }
             }
-            let next = timeout(PATIENCE, self.streams.recv()).await.expect("a stream");
+            let next = timeout(PATIENCE, self.streams.recv())
+                .await
+                .expect("a stream");
             self.kept.push(next.unwrap());
         }
     }
@@ -182,7 +203,10 @@ async fn control(bytes: &[u8]) -> String {
 async fn a_control_frame_beyond_the_bound_is_refused_before_it_is_read() {
     let length = CONTROL_BYTES as u32 + 1;
     let reason = control(&length.to_le_bytes()).await;
-    assert!(reason.contains(&length.to_string()) && reason.contains("at most"), "{reason}");
+    assert!(
+        reason.contains(&length.to_string()) && reason.contains("at most"),
+        "{reason}"
+    );
     let reason = control(&u32::MAX.to_le_bytes()).await;
     assert!(reason.contains("at most"), "{reason}");
 }
@@ -194,7 +218,11 @@ async fn a_control_message_that_does_not_decode_is_refused() {
     let mut frame = (bytes.len() as u32).to_le_bytes().to_vec();
     frame.extend(bytes);
     assert!(control(&frame).await.contains("does not decode"));
-    assert!(control(&[1, 0, 0, 0, 0xff]).await.contains("does not decode"));
+    assert!(
+        control(&[1, 0, 0, 0, 0xff])
+            .await
+            .contains("does not decode")
+    );
 }
 
 #[tokio::test]
@@ -213,7 +241,10 @@ async fn an_empty_frame_keeps_the_stream_alive_and_says_nothing() {
     let mut stream = hostile.open(Protocol::Control).await;
     let body = codec::encode(&hello());
     stream.write_all(&[0; 8]).await.unwrap();
-    stream.write_all(&(body.len() as u32).to_le_bytes()).await.unwrap();
+    stream
+        .write_all(&(body.len() as u32).to_le_bytes())
+        .await
+        .unwrap();
     stream.write_all(&body).await.unwrap();
     stream.flush().await.unwrap();
     let first = victim
@@ -230,9 +261,14 @@ async fn reply(bytes: &[u8]) -> NetEvent {
     let mut victim = Victim::start().await;
     let mut hostile = Hostile::start(&victim);
     let peer = victim.up().await;
-    let Subject::Chunk(wanted) = chunk() else { unreachable!() };
+    let Subject::Chunk(wanted) = chunk() else {
+        unreachable!()
+    };
     victim.net.send(&peer, Message::Get(wanted)).unwrap();
-    let mut streams = [hostile.accept(Protocol::Chunk).await, hostile.accept(Protocol::Chunk).await];
+    let mut streams = [
+        hostile.accept(Protocol::Chunk).await,
+        hostile.accept(Protocol::Chunk).await,
+    ];
     let [one, other] = &mut streams;
     let mut request = [0; frame::REQUEST_BYTES];
     let mut second = request;
@@ -262,7 +298,9 @@ fn why(event: NetEvent) -> String {
 async fn a_reply_is_taken_if_it_was_asked_for_and_fits() {
     let mut bytes = frame::encode_reply(chunk(), Some(3)).to_vec();
     bytes.extend(b"abc");
-    let Subject::Chunk(wanted) = chunk() else { unreachable!() };
+    let Subject::Chunk(wanted) = chunk() else {
+        unreachable!()
+    };
     match reply(&bytes).await {
         NetEvent::Message(_, Message::Data(chunk, payload)) => {
             assert_eq!((chunk, payload), (wanted, Bytes::from_static(b"abc")));
@@ -271,7 +309,10 @@ async fn a_reply_is_taken_if_it_was_asked_for_and_fits() {
     }
     let long: [u8; REPLY_BYTES] = frame::encode_reply(chunk(), Some(1024 * 1024 + 1));
     let reason = why(reply(&long).await);
-    assert!(reason.contains("1048577 bytes") && reason.contains("1048576"), "{reason}");
+    assert!(
+        reason.contains("1048577 bytes") && reason.contains("1048576"),
+        "{reason}"
+    );
     let other = Subject::Blob(Hash([8; 32]));
     let reason = why(reply(&frame::encode_reply(other, None)).await);
     assert!(reason.contains("nobody asked"), "{reason}");
@@ -303,7 +344,11 @@ async fn a_peer_that_breaks_the_protocol_stays_away_for_a_while() {
     stream.write_all(&u32::MAX.to_le_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     victim.down().await;
-    hostile.orders.send(Order::Dial(victim.net.listeners()[0].clone())).await.unwrap();
+    hostile
+        .orders
+        .send(Order::Dial(victim.net.listeners()[0].clone()))
+        .await
+        .unwrap();
     let quiet = timeout(Duration::from_secs(1), victim.events.recv()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 }
@@ -322,7 +367,9 @@ async fn more_chunk_streams_than_agreed_are_not_served() {
         };
         // A stream that was turned away fails here or is never heard of.
         let _ = written.await;
-        hostile.kept.push((Protocol::Chunk, EventKind::Inbound(stream)));
+        hostile
+            .kept
+            .push((Protocol::Chunk, EventKind::Inbound(stream)));
     }
     while let Ok(Some(event)) = timeout(Duration::from_millis(500), victim.events.recv()).await {
         match event {
@@ -339,7 +386,11 @@ async fn a_second_control_stream_on_another_connection_is_a_new_session() {
     let mut hostile = Hostile::start(&victim);
     let peer = victim.up().await;
     let first = hostile.open(Protocol::Control).await;
-    hostile.orders.send(Order::Dial(victim.net.listeners()[0].clone())).await.unwrap();
+    hostile
+        .orders
+        .send(Order::Dial(victim.net.listeners()[0].clone()))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     // The stand-in opens on its newest connection.
     let second = hostile.open(Protocol::Control).await;

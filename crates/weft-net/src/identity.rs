@@ -38,7 +38,10 @@ mod tests {
     fn a_key_and_its_libp2p_name_are_one() {
         for seed in 0..32 {
             let secret = weft_keys::SecretKey::from_seed([seed; 32]);
-            let name = Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
+            let name = Keypair::ed25519_from_bytes([seed; 32])
+                .unwrap()
+                .public()
+                .to_peer_id();
             assert_eq!(peer_id(&secret.public()), name);
             assert_eq!(peer_name(&secret.public()), name.to_string());
             assert_eq!(peer(&name), Some(secret.public()));

@@ -107,10 +107,15 @@ impl Link {
         }
         let body = codec::encode(control);
         if body.len() > CONTROL_BYTES {
-            return Err(SendError::TooLong { bytes: body.len(), limit: CONTROL_BYTES });
+            return Err(SendError::TooLong {
+                bytes: body.len(),
+                limit: CONTROL_BYTES,
+            });
         }
         let bytes = body.len();
-        self.control.push(body, bytes).map_err(|Full| self.overflow())
+        self.control
+            .push(body, bytes)
+            .map_err(|Full| self.overflow())
     }
 
     fn ask(&self, subject: Subject) -> Result<(), SendError> {
@@ -125,7 +130,9 @@ impl Link {
         }
         *asked.entry(subject).or_default() += 1;
         drop(asked);
-        self.requests.push(subject, 0).map_err(|Full| self.overflow())?;
+        self.requests
+            .push(subject, 0)
+            .map_err(|Full| self.overflow())?;
         self.chunk_streams_wanted.notify_one();
         Ok(())
     }
@@ -145,8 +152,14 @@ impl Link {
             }
             serve
         };
-        let reply = Reply { subject, payload, _serve: serve };
-        self.replies.push(reply, bytes).map_err(|Full| self.overflow())
+        let reply = Reply {
+            subject,
+            payload,
+            _serve: serve,
+        };
+        self.replies
+            .push(reply, bytes)
+            .map_err(|Full| self.overflow())
     }
 
     fn overflow(&self) -> SendError {
@@ -161,7 +174,10 @@ impl Link {
         let (Ok(peers), Ok(alls)) = (peers, alls) else {
             unreachable!("the semaphores are never closed")
         };
-        let serve = Serve { since: Instant::now(), _permits: [peers, alls] };
+        let serve = Serve {
+            since: Instant::now(),
+            _permits: [peers, alls],
+        };
         lock(&self.serving).entry(subject).or_default().push(serve);
     }
 
@@ -170,7 +186,9 @@ impl Link {
         let expired: Vec<Subject> = lock(&self.serving)
             .iter()
             .flat_map(|(subject, waiting)| waiting.iter().map(move |serve| (subject, serve)))
-            .filter(|(_, serve)| now.saturating_duration_since(serve.since) >= bounds::SERVE_TIMEOUT)
+            .filter(|(_, serve)| {
+                now.saturating_duration_since(serve.since) >= bounds::SERVE_TIMEOUT
+            })
             .map(|(subject, _)| *subject)
             .collect();
         for subject in expired {
@@ -197,7 +215,8 @@ impl Link {
 
     /// Bytes of a reply came in.
     pub(crate) fn progressed(&self) {
-        self.progress_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.progress_ms
+            .store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     /// How long no byte of any reply came although some are waited for.
@@ -225,4 +244,3 @@ impl Link {
         }
     }
 }
-

@@ -26,9 +26,7 @@ impl Net {
     ///
     /// The receiver must be read all the time: while it is not, streams push
     /// back on the peers.
-    pub fn start(
-        config: NetConfig,
-    ) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), StartError> {
+    pub fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), StartError> {
         let shared = Arc::new(Shared::new(config.stranger_block));
         let mut swarm = behaviour::swarm(&config, shared.blocked.clone())?;
         for address in &config.listen {
@@ -46,9 +44,9 @@ fn listen(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<(), Start
     probe(address)?;
     match swarm.listen_on(address.clone()) {
         Ok(_) => Ok(()),
-        Err(TransportError::MultiaddrNotSupported(_)) => {
-            Err(StartError::AddressUnsupported { address: address.clone() })
-        }
+        Err(TransportError::MultiaddrNotSupported(_)) => Err(StartError::AddressUnsupported {
+            address: address.clone(),
+        }),
         Err(TransportError::Other(error)) => Err(refusal(address, &error)),
     }
 }
@@ -60,12 +58,20 @@ fn probe(address: &Multiaddr) -> Result<(), StartError> {
     let ip: IpAddr = match parts.next() {
         Some(Protocol::Ip4(ip)) => ip.into(),
         Some(Protocol::Ip6(ip)) => ip.into(),
-        _ => return Err(StartError::AddressUnsupported { address: address.clone() }),
+        _ => {
+            return Err(StartError::AddressUnsupported {
+                address: address.clone(),
+            });
+        }
     };
     let bound = match parts.next() {
         Some(Protocol::Tcp(port)) => TcpListener::bind(SocketAddr::new(ip, port)).map(drop),
         Some(Protocol::Udp(port)) => UdpSocket::bind(SocketAddr::new(ip, port)).map(drop),
-        _ => return Err(StartError::AddressUnsupported { address: address.clone() }),
+        _ => {
+            return Err(StartError::AddressUnsupported {
+                address: address.clone(),
+            });
+        }
     };
     bound.map_err(|error| refusal(address, &error))
 }
@@ -74,6 +80,9 @@ fn refusal(address: &Multiaddr, error: &std::io::Error) -> StartError {
     let address = address.clone();
     match error.kind() {
         ErrorKind::AddrInUse => StartError::AddressInUse { address },
-        _ => StartError::Listen { address, reason: error.to_string() },
+        _ => StartError::Listen {
+            address,
+            reason: error.to_string(),
+        },
     }
 }

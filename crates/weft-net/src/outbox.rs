@@ -27,7 +27,10 @@ pub(crate) struct Full;
 impl<T> Outbox<T> {
     pub(crate) fn new(items_max: usize, bytes_max: usize) -> Self {
         Self {
-            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0 }),
+            queue: Mutex::new(Queue {
+                items: VecDeque::new(),
+                bytes: 0,
+            }),
             ready: Notify::new(),
             items_max,
             bytes_max,
@@ -81,7 +84,10 @@ mod tests {
         assert_eq!(outbox.push('d', 0), Err(Full));
         assert_eq!(outbox.try_pop(), Some('a'));
         assert_eq!(outbox.push('e', 6), Ok(()));
-        assert_eq!((outbox.try_pop(), outbox.try_pop(), outbox.try_pop()), (Some('c'), Some('e'), None));
+        assert_eq!(
+            (outbox.try_pop(), outbox.try_pop(), outbox.try_pop()),
+            (Some('c'), Some('e'), None)
+        );
     }
 
     #[tokio::test]

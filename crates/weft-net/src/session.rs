@@ -1,7 +1,11 @@
 //! The life of one link: open the control streams, tell the node, run the
 //! streams, and end as one when any of them ends.
 
-use std::{convert::Infallible, sync::Arc, time::{Duration, Instant}};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use libp2p::{Multiaddr, Stream};
 use tokio::{
@@ -11,12 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    bounds,
-    event::NetEvent,
-    fault::LinkFault,
-    handle::Shared,
-    link::Link,
-    streams::Protocol,
+    bounds, event::NetEvent, fault::LinkFault, handle::Shared, link::Link, streams::Protocol,
     transfer,
 };
 
@@ -43,8 +42,15 @@ pub(crate) enum Opened {
 
 /// What a session asks of the network loop, or tells it.
 pub(crate) enum Report {
-    Open { session: u64, protocol: Protocol },
-    Ended { session: u64, was_up: bool, fault: LinkFault },
+    Open {
+        session: u64,
+        protocol: Protocol,
+    },
+    Ended {
+        session: u64,
+        was_up: bool,
+        fault: LinkFault,
+    },
 }
 
 type Tasks = JoinSet<Result<Infallible, LinkFault>>;
@@ -76,11 +82,18 @@ impl Session {
         tasks.shutdown().await;
         if was_up {
             tracing::debug!(peer = %self.link.peer, %fault, "peer down");
-            let event = NetEvent::PeerDown { peer: self.link.peer, reason: fault.to_string() };
+            let event = NetEvent::PeerDown {
+                peer: self.link.peer,
+                reason: fault.to_string(),
+            };
             // Without a receiver there is nobody left to tell.
             let _ = self.events.send(event).await;
         }
-        let ended = Report::Ended { session: self.number, was_up, fault };
+        let ended = Report::Ended {
+            session: self.number,
+            was_up,
+            fault,
+        };
         let _ = self.reports.send(ended).await;
     }
 
@@ -92,7 +105,11 @@ impl Session {
         loop {
             match self.streams.recv().await.ok_or(LinkFault::Shutdown)? {
                 Opened::Outbound(Protocol::Control, stream) => {
-                    tasks.spawn(transfer::write_control(stream, self.link.clone(), self.stall));
+                    tasks.spawn(transfer::write_control(
+                        stream,
+                        self.link.clone(),
+                        self.stall,
+                    ));
                     return Ok(early);
                 }
                 // Bounded by the streams that a connection may open.
@@ -105,8 +122,11 @@ impl Session {
     async fn serve(&mut self, tasks: &mut Tasks, early: Vec<Opened>) -> LinkFault {
         let peer = self.link.peer;
         self.shared.links().insert(peer, self.link.clone());
-        let up =
-            NetEvent::PeerUp { peer, address: self.address.clone(), outbound: self.outbound };
+        let up = NetEvent::PeerUp {
+            peer,
+            address: self.address.clone(),
+            outbound: self.outbound,
+        };
         let fault = match self.events.send(up).await {
             Ok(()) => {
                 for opened in early {
@@ -117,7 +137,10 @@ impl Session {
             Err(_) => LinkFault::Shutdown,
         };
         let mut links = self.shared.links();
-        if links.get(&peer).is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
+        if links
+            .get(&peer)
+            .is_some_and(|link| Arc::ptr_eq(link, &self.link))
+        {
             links.remove(&peer);
         }
         fault
@@ -177,7 +200,13 @@ impl Session {
     }
 
     async fn ask_for(&self, protocol: Protocol) -> Result<(), LinkFault> {
-        let order = Report::Open { session: self.number, protocol };
-        self.reports.send(order).await.map_err(|_| LinkFault::Shutdown)
+        let order = Report::Open {
+            session: self.number,
+            protocol,
+        };
+        self.reports
+            .send(order)
+            .await
+            .map_err(|_| LinkFault::Shutdown)
     }
 }

@@ -81,7 +81,11 @@ pub(crate) enum Denied {
 
 impl Behaviour {
     pub(crate) fn new(blocked: Arc<Mutex<BlockList>>) -> Self {
-        Self { blocked, orders: VecDeque::new(), waker: None }
+        Self {
+            blocked,
+            orders: VecDeque::new(),
+            waker: None,
+        }
     }
 
     /// Opens a stream; an [`Event`] answers, unless the connection closes.
@@ -141,7 +145,12 @@ impl NetworkBehaviour for Behaviour {
         connection: ConnectionId,
         FromHandler { protocol, kind }: THandlerOutEvent<Self>,
     ) {
-        let event = Event { peer, connection, protocol, kind };
+        let event = Event {
+            peer,
+            connection,
+            protocol,
+            kind,
+        };
         self.orders.push_back(ToSwarm::GenerateEvent(event));
     }
 

@@ -29,7 +29,9 @@ pub(crate) async fn write_control(
     stall: Duration,
 ) -> Result<Infallible, LinkFault> {
     loop {
-        let mut next = timeout(bounds::KEEP_ALIVE_INTERVAL, link.control.pop()).await.ok();
+        let mut next = timeout(bounds::KEEP_ALIVE_INTERVAL, link.control.pop())
+            .await
+            .ok();
         if next.is_none() {
             write(&mut stream, &0_u32.to_le_bytes(), stall).await?;
         }
@@ -60,7 +62,10 @@ pub(crate) async fn read_control(
             continue;
         }
         if length > CONTROL_BYTES {
-            return Err(LinkFault::ControlLength { length, limit: CONTROL_BYTES });
+            return Err(LinkFault::ControlLength {
+                length,
+                limit: CONTROL_BYTES,
+            });
         }
         let mut body = vec![0; length];
         read(&mut stream, &mut body, stall, || ()).await?;
@@ -153,7 +158,10 @@ async fn read_requests(
 ) -> Result<Infallible, LinkFault> {
     loop {
         let mut request = [0; frame::REQUEST_BYTES];
-        reader.read_exact(&mut request).await.map_err(stream_fault)?;
+        reader
+            .read_exact(&mut request)
+            .await
+            .map_err(stream_fault)?;
         let subject = frame::decode_request(&request)?;
         // While the window is full this waits, and further requests wait in the
         // peer's stream: that is the back-pressure.
@@ -187,11 +195,7 @@ async fn write_replies(
     }
 }
 
-async fn deliver(
-    events: &Events,
-    link: &Link,
-    message: Message<Bytes>,
-) -> Result<(), LinkFault> {
+async fn deliver(events: &Events, link: &Link, message: Message<Bytes>) -> Result<(), LinkFault> {
     let event = NetEvent::Message(link.peer, message);
     events.send(event).await.map_err(|_| LinkFault::Shutdown)
 }

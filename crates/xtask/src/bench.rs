@@ -42,7 +42,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     anyhow::ensure!(
         !chosen.is_empty(),
         "there is no such bench; there are {}",
-        BENCHES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        BENCHES
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     for (name, bench) in chosen {
         let report = Report::new(name, bench()?)?;

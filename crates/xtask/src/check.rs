@@ -45,13 +45,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         );
     }
     let mut total = Counts::default();
-    let chosen =
-        STEPS.iter().filter(|(name, _)| options.steps.is_empty() || options.steps.iter().any(|s| s == name));
+    let chosen = STEPS
+        .iter()
+        .filter(|(name, _)| options.steps.is_empty() || options.steps.iter().any(|s| s == name));
     for (name, step) in chosen {
         println!("== {name}");
         let counts = step().unwrap_or_else(|error| {
             println!("{name}: {error:#}");
-            Counts { failed: 1, ..Counts::default() }
+            Counts {
+                failed: 1,
+                ..Counts::default()
+            }
         });
         println!("== {name}: {}", line(counts));
         total.passed += counts.passed;
@@ -59,7 +63,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         total.skipped += counts.skipped;
     }
     println!("{}", line(total));
-    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if total.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 trait Names {
@@ -68,16 +76,26 @@ trait Names {
 
 impl Names for &[Step] {
     fn map_names(&self) -> String {
-        self.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        self.iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 fn line(counts: Counts) -> String {
-    format!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped)
+    format!(
+        "{} passed, {} failed, {} skipped",
+        counts.passed, counts.failed, counts.skipped
+    )
 }
 
 fn one(passed: bool) -> Counts {
-    Counts { passed: u64::from(passed), failed: u64::from(!passed), skipped: 0 }
+    Counts {
+        passed: u64::from(passed),
+        failed: u64::from(!passed),
+        skipped: 0,
+    }
 }
 
 fn format() -> Result<Counts> {
@@ -86,8 +104,16 @@ fn format() -> Result<Counts> {
 
 fn lint() -> Result<Counts> {
     // the same profile as everything else, so that build scripts and macros are built once
-    let arguments =
-        ["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     Ok(one(shell::succeeds("cargo", &arguments)?))
 }
 
@@ -95,7 +121,17 @@ fn audit() -> Result<Counts> {
     let config = [".config/deny.toml"];
     let mut counts = one(shell::succeeds(
         "cargo",
-        &["deny", "--offline", "--locked", "check", "--config", config[0], "licenses", "bans", "sources"],
+        &[
+            "deny",
+            "--offline",
+            "--locked",
+            "check",
+            "--config",
+            config[0],
+            "licenses",
+            "bans",
+            "sources",
+        ],
     )?);
     // the advisory database is a repository of its own, which not every machine can fetch
     let home = std::env::var("CARGO_HOME")
@@ -104,8 +140,15 @@ fn audit() -> Result<Counts> {
         .is_ok_and(|mut entries| entries.next().is_some());
     if has_database {
         println!("advisories: checked against the database in {home}/advisory-dbs");
-        let arguments =
-            ["deny", "--offline", "--locked", "check", "--config", config[0], "advisories"];
+        let arguments = [
+            "deny",
+            "--offline",
+            "--locked",
+            "check",
+            "--config",
+            config[0],
+            "advisories",
+        ];
         let passed = one(shell::succeeds("cargo", &arguments)?);
         counts.passed += passed.passed;
         counts.failed += passed.failed;
@@ -122,7 +165,15 @@ fn generated() -> Result<Counts> {
 
 /// The README's test command. Tests that this machine does not allow say so by name.
 fn test() -> Result<Counts> {
-    let arguments = ["nextest", "run", "--release", "--locked", "--workspace", "--success-output", "final"];
+    let arguments = [
+        "nextest",
+        "run",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--success-output",
+        "final",
+    ];
     println!("$ cargo {}", arguments.join(" "));
     let mut child = Command::new("cargo")
         .args(arguments)
@@ -170,7 +221,11 @@ fn summary(text: &str) -> Option<Counts> {
         })
     };
     let failed = count("failed").unwrap_or(0) + count("timed out").unwrap_or(0);
-    Some(Counts { passed: count("passed")?, failed, skipped: count("skipped").unwrap_or(0) })
+    Some(Counts {
+        passed: count("passed")?,
+        failed,
+        skipped: count("skipped").unwrap_or(0),
+    })
 }
 
 /// A short end-to-end run over real processes.
@@ -180,12 +235,23 @@ fn demo() -> Result<Counts> {
     let folder = dir.path().join("mesh");
     let folder = folder.to_str().context("a path that is not UTF-8")?;
     let weft = weft.to_str().context("a path that is not UTF-8")?;
-    Ok(one(shell::succeeds(weft, &["demo", "--json", "--dir", folder])?))
+    Ok(one(shell::succeeds(
+        weft,
+        &["demo", "--json", "--dir", folder],
+    )?))
 }
 
 /// Golden seeds twice, in processes of their own, then fresh seeds.
 fn fuzz() -> Result<Counts> {
-    let run = ["run", "--release", "--locked", "--quiet", "--bin", "weft-sim", "--"];
+    let run = [
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--bin",
+        "weft-sim",
+        "--",
+    ];
     let mut counts = Counts::default();
     for verb in [&["golden"][..], &["golden"], &["fuzz", "--count", "200"]] {
         let passed = one(shell::succeeds("cargo", &[&run[..], verb].concat())?);

@@ -21,7 +21,11 @@ pub(crate) fn run(check: bool) -> Result<ExitCode> {
             println!("wrote {path}");
         }
     }
-    Ok(if current { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if current {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The command reference, from the command's own help.
@@ -37,8 +41,16 @@ fn reference() -> Result<String> {
         let mut arguments: Vec<&str> = verb.iter().map(String::as_str).collect();
         arguments.push("--help");
         let help = shell::output(weft, &arguments)?;
-        let name = ["weft".to_owned()].iter().chain(&verb).cloned().collect::<Vec<_>>().join(" ");
-        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", plain(help.trim_end())));
+        let name = ["weft".to_owned()]
+            .iter()
+            .chain(&verb)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ");
+        page.push_str(&format!(
+            "\n## {name}\n\n```text\n{}\n```\n",
+            plain(help.trim_end())
+        ));
         for sub in subcommands(&help) {
             open.push([&verb[..], &[sub]].concat());
         }
@@ -47,7 +59,10 @@ fn reference() -> Result<String> {
 }
 
 fn plain(help: &str) -> String {
-    help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    help.lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Names under the heading "Commands:".

@@ -33,16 +33,24 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
         .output()
         .with_context(|| format!("could not run {program}"))?;
     if !out.status.success() {
-        bail!("{program} {} ended with {}", arguments.join(" "), out.status);
+        bail!(
+            "{program} {} ended with {}",
+            arguments.join(" "),
+            out.status
+        );
     }
     Ok(String::from_utf8(out.stdout)?)
 }
 
 /// The `weft` binary of the one optimized profile, built if it is not.
 pub(crate) fn weft() -> Result<PathBuf> {
-    if !succeeds("cargo", &["build", "--release", "--locked", "--bin", "weft"])? {
+    if !succeeds(
+        "cargo",
+        &["build", "--release", "--locked", "--bin", "weft"],
+    )? {
         bail!("weft does not build");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release").join("weft"))
 }

@@ -9,7 +9,7 @@ use weft_record::{
 };
 
 /// Changes the release in a packed bundle; the path of the changed copy.
-pub fn rewrite(bundle: &str, change: impl Fn(&mut Release)) -> String {
+pub(crate) fn rewrite(bundle: &str, change: impl Fn(&mut Release)) -> String {
     let (mut decoder, mut frames) = (Decoder::new(), Vec::new());
     let mut rest = &fs::read(bundle).unwrap()[..];
     loop {
@@ -24,7 +24,9 @@ pub fn rewrite(bundle: &str, change: impl Fn(&mut Release)) -> String {
         }
     }
     decoder.finish().unwrap();
-    let Frame::Header { mesh_id } = frames[0] else { panic!("no header") };
+    let Frame::Header { mesh_id } = frames[0] else {
+        panic!("no header")
+    };
     let (mut encoder, mut bytes) = Encoder::new(mesh_id);
     for frame in &frames[1..] {
         bytes.extend(match frame {

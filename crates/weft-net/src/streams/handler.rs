@@ -111,10 +111,14 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (protocol, stream),
                 ..
-            }) => self
-                .gained
-                .push_back(FromHandler { protocol, kind: EventKind::Outbound(stream) }),
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: protocol, error }) => {
+            }) => self.gained.push_back(FromHandler {
+                protocol,
+                kind: EventKind::Outbound(stream),
+            }),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError {
+                info: protocol,
+                error,
+            }) => {
                 let kind = match error {
                     StreamUpgradeError::NegotiationFailed => EventKind::Refused,
                     error => EventKind::Failed(error.to_string()),
@@ -145,7 +149,9 @@ impl UpgradeInfo for Negotiation {
     type InfoIter = std::iter::Map<std::slice::Iter<'static, Protocol>, fn(&Protocol) -> Offer>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.0.iter().map(|protocol| Offer(*protocol, protocol.name()))
+        self.0
+            .iter()
+            .map(|protocol| Offer(*protocol, protocol.name()))
     }
 }
 

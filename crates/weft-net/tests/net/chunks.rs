@@ -90,7 +90,11 @@ async fn sixty_four_mebibytes_over_quic() {
 async fn what_is_not_there_is_answered_so() {
     let (mut first, mut second) = pair(&[TCP], config(2, &[])).await;
     let (blob, nothing) = (Hash([5; 32]), Hash([6; 32]));
-    for request in [Message::Get(chunk(1000)), Message::GetBlob(blob), Message::GetBlob(nothing)] {
+    for request in [
+        Message::Get(chunk(1000)),
+        Message::GetBlob(blob),
+        Message::GetBlob(nothing),
+    ] {
         second.net.send(&first.key, request).unwrap();
     }
     let longest = Bytes::from(vec![3; weft_core::bounds::BLOB_BYTES]);
@@ -108,7 +112,11 @@ async fn what_is_not_there_is_answered_so() {
     for _ in 0..3 {
         replies.push(second.message().await.1);
     }
-    for expected in [Message::Absent(chunk(1000)), Message::Blob(blob, longest), Message::NoBlob(nothing)] {
+    for expected in [
+        Message::Absent(chunk(1000)),
+        Message::Blob(blob, longest),
+        Message::NoBlob(nothing),
+    ] {
         assert!(replies.contains(&expected));
     }
 }
@@ -116,14 +124,26 @@ async fn what_is_not_there_is_answered_so() {
 #[tokio::test]
 async fn replies_that_nobody_waits_for_or_that_are_too_long_are_not_sent() {
     let (mut first, second) = pair(&[TCP], config(2, &[])).await;
-    let unasked = first.net.send(&second.key, Message::Data(chunk(0), Bytes::from_static(b"x")));
+    let unasked = first.net.send(
+        &second.key,
+        Message::Data(chunk(0), Bytes::from_static(b"x")),
+    );
     assert_eq!(unasked, Err(SendError::NotAsked));
     second.net.send(&first.key, Message::Get(chunk(0))).unwrap();
     first.message().await;
     let long = Message::Data(chunk(0), Bytes::from(vec![0; MIB + 1]));
-    assert!(matches!(first.net.send(&second.key, long), Err(SendError::TooLong { .. })));
-    first.net.send(&second.key, Message::Absent(chunk(0))).unwrap();
-    assert_eq!(first.net.send(&second.key, Message::Absent(chunk(0))), Err(SendError::NotAsked));
+    assert!(matches!(
+        first.net.send(&second.key, long),
+        Err(SendError::TooLong { .. })
+    ));
+    first
+        .net
+        .send(&second.key, Message::Absent(chunk(0)))
+        .unwrap();
+    assert_eq!(
+        first.net.send(&second.key, Message::Absent(chunk(0))),
+        Err(SendError::NotAsked)
+    );
 }
 
 /// Requests that the node was handed.
@@ -132,14 +152,21 @@ async fn requests(node: &mut Node) -> Vec<ChunkRef> {
         NetEvent::Message(_, Message::Get(chunk)) => Some(chunk),
         _ => None,
     };
-    node.rest(Duration::from_millis(500)).await.into_iter().filter_map(chunk).collect()
+    node.rest(Duration::from_millis(500))
+        .await
+        .into_iter()
+        .filter_map(chunk)
+        .collect()
 }
 
 #[tokio::test]
 async fn a_node_is_handed_a_window_of_requests_at_a_time() {
     let (mut first, second) = pair(&[TCP], config(2, &[])).await;
     for index in 0..64 {
-        second.net.send(&first.key, Message::Get(chunk(index))).unwrap();
+        second
+            .net
+            .send(&first.key, Message::Get(chunk(index)))
+            .unwrap();
     }
     for _ in 0..3 {
         let window = requests(&mut first).await;
@@ -155,11 +182,17 @@ async fn a_peer_that_does_not_read_holds_a_window_of_chunks_and_no_more() {
     let (mut first, second) = pair(&[TCP], config(2, &[])).await;
     // The second's node reads nothing, and its queue of events is full.
     for _ in 0..300 {
-        first.net.send(&second.key, Message::Control(hello())).unwrap();
+        first
+            .net
+            .send(&second.key, Message::Control(hello()))
+            .unwrap();
     }
     sleep(Duration::from_millis(300)).await;
     for index in 0..64 {
-        second.net.send(&first.key, Message::Get(chunk(index))).unwrap();
+        second
+            .net
+            .send(&first.key, Message::Get(chunk(index)))
+            .unwrap();
     }
     let mut handed = 0;
     loop {
@@ -169,7 +202,10 @@ async fn a_peer_that_does_not_read_holds_a_window_of_chunks_and_no_more() {
         }
         handed += window.len();
         for chunk in window {
-            first.net.send(&second.key, Message::Data(chunk, payload(chunk))).unwrap();
+            first
+                .net
+                .send(&second.key, Message::Data(chunk, payload(chunk)))
+                .unwrap();
         }
     }
     // A window, and what the second took from its two streams before it stood still.

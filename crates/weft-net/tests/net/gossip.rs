@@ -15,7 +15,14 @@ fn envelope(number: u8) -> Vec<u8> {
 
 fn of_mesh(mesh_id: MeshId, number: u8) -> Vec<u8> {
     let (v, kind) = (ENVELOPE_VERSION, Kind::Head as u8);
-    Envelope { v, kind, mesh_id, body: vec![number], sigs: Vec::new() }.encode()
+    Envelope {
+        v,
+        kind,
+        mesh_id,
+        body: vec![number],
+        sigs: Vec::new(),
+    }
+    .encode()
 }
 
 /// Five nodes in a line: what the first says passes three others before the last.
@@ -25,11 +32,17 @@ async fn line() -> Vec<Node> {
         let mut config = config(number, &[TCP]);
         config.bootstrap = nodes.last().map(Node::address).into_iter().collect();
         let mut node = Node::start(config);
-        node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+        node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+            .await;
         nodes.push(node);
     }
     let start = Instant::now();
-    while nodes.iter().map(|node| node.net.peers().len()).sum::<usize>() < 8 {
+    while nodes
+        .iter()
+        .map(|node| node.net.peers().len())
+        .sum::<usize>()
+        < 8
+    {
         assert!(start.elapsed() < PATIENCE, "not all up");
         sleep(Duration::from_millis(20)).await;
     }
@@ -72,7 +85,12 @@ async fn an_announcement_reaches_all_five_once() {
     }
     for node in nodes.iter_mut().chain([&mut first]) {
         let rest = node.rest(Duration::from_millis(200)).await;
-        assert!(!rest.iter().any(|event| matches!(event, NetEvent::Gossip(_))), "{rest:?}");
+        assert!(
+            !rest
+                .iter()
+                .any(|event| matches!(event, NetEvent::Gossip(_))),
+            "{rest:?}"
+        );
     }
 }
 
@@ -80,7 +98,13 @@ async fn an_announcement_reaches_all_five_once() {
 async fn what_is_too_long_or_no_envelope_of_this_mesh_is_not_spread() {
     let mut nodes = line().await;
     let long = nodes[0].net.broadcast(vec![0; 4097]);
-    assert_eq!(long, Err(SendError::TooLong { bytes: 4097, limit: 4096 }));
+    assert_eq!(
+        long,
+        Err(SendError::TooLong {
+            bytes: 4097,
+            limit: 4096
+        })
+    );
     let mut last = nodes.pop().unwrap();
     let speaker = nodes[0].net.clone();
     let talk = tokio::spawn(async move {

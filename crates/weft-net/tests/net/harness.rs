@@ -38,25 +38,37 @@ pub(crate) fn mesh() -> MeshId {
 }
 
 pub(crate) fn hello() -> Control {
-    Control::Hello { mesh_id: mesh(), roots: Vec::new() }
+    Control::Hello {
+        mesh_id: mesh(),
+        roots: Vec::new(),
+    }
 }
 
 pub(crate) fn chunk(index: u32) -> ChunkRef {
-    ChunkRef { file: Hash([1; 32]), index }
+    ChunkRef {
+        file: Hash([1; 32]),
+        index,
+    }
 }
 
 impl Node {
     pub(crate) fn start(config: NetConfig) -> Self {
         let key = config.secret.public();
         let (net, events) = Net::start(config).unwrap();
-        Self { key, net, events, skipped: VecDeque::new() }
+        Self {
+            key,
+            net,
+            events,
+            skipped: VecDeque::new(),
+        }
     }
 
     /// Waits until every address of the configuration is listened on.
     pub(crate) async fn listening(number: u8, listen: &[&str]) -> Self {
         let mut node = Self::start(config(number, listen));
         for _ in listen {
-            node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+            node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+                .await;
         }
         node
     }
@@ -133,6 +145,12 @@ pub(crate) async fn pair(first: &[&str], second: NetConfig) -> (Node, Node) {
 pub(crate) async fn greet(first: &mut Node, second: &mut Node) {
     assert_eq!(second.up().await, first.key);
     assert_eq!(first.up().await, second.key);
-    assert_eq!(first.message().await, (second.key, Message::Control(hello())));
-    assert_eq!(second.message().await, (first.key, Message::Control(hello())));
+    assert_eq!(
+        first.message().await,
+        (second.key, Message::Control(hello()))
+    );
+    assert_eq!(
+        second.message().await,
+        (first.key, Message::Control(hello()))
+    );
 }

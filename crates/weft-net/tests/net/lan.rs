@@ -37,7 +37,9 @@ fn nodes_find_each_other_and_a_stranger_is_not_dialled_again() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         return runtime.block_on(host(role.parse().unwrap()));
     }
-    let allowed = Command::new("unshare").args(["-Urnm", "ip", "link"]).output();
+    let allowed = Command::new("unshare")
+        .args(["-Urnm", "ip", "link"])
+        .output();
     match allowed {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
@@ -53,7 +55,11 @@ fn nodes_find_each_other_and_a_stranger_is_not_dialled_again() {
         .output()
         .unwrap();
     let said = [&output.stdout[..], &output.stderr[..]].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 async fn host(number: u8) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use weft_core::{Control, DisconnectReason, Message};
-use weft_net::{Multiaddr, NetEvent, SendError, Security};
+use weft_net::{Multiaddr, NetEvent, Security, SendError};
 use weft_record::Hash;
 
 use crate::harness::{Node, PATIENCE, QUIC, TCP, chunk, config, greet, hello, mesh, pair};
@@ -32,7 +32,9 @@ async fn who_dialled_is_told() {
     let mut second = Node::start(config(2, &[]));
     second.net.dial(first.address()).unwrap();
     let direction = |event: &NetEvent| match event {
-        NetEvent::PeerUp { outbound, address, .. } => Some((*outbound, address.clone())),
+        NetEvent::PeerUp {
+            outbound, address, ..
+        } => Some((*outbound, address.clone())),
         _ => None,
     };
     let mut dialled = first.address();
@@ -45,12 +47,24 @@ async fn who_dialled_is_told() {
 async fn control_messages_arrive_in_order_both_ways() {
     let (mut first, mut second) = pair(&[TCP], config(2, &[])).await;
     for number in 0..500 {
-        first.net.send(&second.key, Message::Control(want(number))).unwrap();
-        second.net.send(&first.key, Message::Control(want(number))).unwrap();
+        first
+            .net
+            .send(&second.key, Message::Control(want(number)))
+            .unwrap();
+        second
+            .net
+            .send(&first.key, Message::Control(want(number)))
+            .unwrap();
     }
     for number in 0..500 {
-        assert_eq!(second.message().await, (first.key, Message::Control(want(number))));
-        assert_eq!(first.message().await, (second.key, Message::Control(want(number))));
+        assert_eq!(
+            second.message().await,
+            (first.key, Message::Control(want(number)))
+        );
+        assert_eq!(
+            first.message().await,
+            (second.key, Message::Control(want(number)))
+        );
     }
 }
 
@@ -61,12 +75,17 @@ async fn nothing_is_sent_before_the_greeting_or_to_nobody() {
     let lost = second.net.send(&first.key, Message::Control(hello()));
     assert_eq!(lost, Err(SendError::NotConnected));
     second.net.dial(first.address()).unwrap();
-    second.until(|event| matches!(event, NetEvent::PeerUp { .. }).then_some(())).await;
+    second
+        .until(|event| matches!(event, NetEvent::PeerUp { .. }).then_some(()))
+        .await;
     let early = second.net.send(&first.key, Message::Control(want(1)));
     assert_eq!(early, Err(SendError::NotGreeted));
     let early = second.net.send(&first.key, Message::Get(chunk(1)));
     assert_eq!(early, Err(SendError::NotGreeted));
-    second.net.send(&first.key, Message::Control(hello())).unwrap();
+    second
+        .net
+        .send(&first.key, Message::Control(hello()))
+        .unwrap();
     assert_eq!(first.message().await.1, Message::Control(hello()));
 }
 
@@ -74,7 +93,9 @@ async fn nothing_is_sent_before_the_greeting_or_to_nobody() {
 async fn a_control_message_beyond_the_bound_is_refused_before_it_is_sent() {
     let (first, mut second) = pair(&[TCP], config(2, &[])).await;
     let records = vec![vec![0; weft_core::bounds::CONTROL_BYTES]];
-    let refused = first.net.send(&second.key, Message::Control(Control::Records(records)));
+    let refused = first
+        .net
+        .send(&second.key, Message::Control(Control::Records(records)));
     assert!(matches!(refused, Err(SendError::TooLong { .. })));
     let records = vec![vec![7; weft_core::bounds::CONTROL_BYTES - 1024]];
     let longest = Message::Control(Control::Records(records));
@@ -94,15 +115,25 @@ async fn nodes_that_dial_each_other_at_once_are_up_exactly_once() {
         let quiet = Duration::from_millis(300);
         let (firsts, seconds) = tokio::join!(first.rest(quiet), second.rest(quiet));
         for event in firsts.iter().chain(&seconds) {
-            assert!(matches!(event, NetEvent::Listening(_)), "round {round}: {event:?}");
+            assert!(
+                matches!(event, NetEvent::Listening(_)),
+                "round {round}: {event:?}"
+            );
         }
         // It also ends exactly once, and both still talk until then.
-        first.net.send(&second.key, Message::Control(want(1))).unwrap();
+        first
+            .net
+            .send(&second.key, Message::Control(want(1)))
+            .unwrap();
         assert_eq!(second.message().await.1, Message::Control(want(1)));
         first.net.shutdown().await;
         assert_eq!(second.down().await.0, first.key);
         let after = second.rest(quiet).await;
-        assert!(!after.iter().any(|event| matches!(event, NetEvent::PeerDown { .. })));
+        assert!(
+            !after
+                .iter()
+                .any(|event| matches!(event, NetEvent::PeerDown { .. }))
+        );
     }
 }
 
@@ -111,13 +142,17 @@ async fn a_stranger_stays_away_until_its_time_is_over() {
     let mut lenient = config(1, &[TCP]);
     lenient.stranger_block = Duration::from_secs(3);
     let mut first = Node::start(lenient);
-    first.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+    first
+        .until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+        .await;
     let mut bootstrapped = config(2, &[TCP]);
     bootstrapped.bootstrap = vec![first.address()];
     let mut second = Node::start(bootstrapped);
     greet(&mut first, &mut second).await;
     let blocked = Instant::now();
-    first.net.disconnect(&second.key, DisconnectReason::Stranger);
+    first
+        .net
+        .disconnect(&second.key, DisconnectReason::Stranger);
     assert!(first.down().await.1.contains("stranger"));
     second.down().await;
     // Neither its own dials nor ours bring it back before the time is over.
@@ -136,7 +171,9 @@ async fn a_node_that_restarts_on_its_port_is_found_again() {
     greet(&mut first, &mut second).await;
     first.net.shutdown().await;
     assert_eq!(second.down().await.0, first.key);
-    second.until(|event| matches!(event, NetEvent::DialFailed { .. }).then_some(())).await;
+    second
+        .until(|event| matches!(event, NetEvent::DialFailed { .. }).then_some(()))
+        .await;
     let mut bare: Multiaddr = address;
     bare.pop();
     let mut first = Node::listening(1, &[&bare.to_string()]).await;
@@ -174,7 +211,9 @@ async fn a_node_does_not_dial_itself_and_notices_the_wrong_peer() {
     let other = Node::listening(3, &[TCP]).await;
     let name = other.address().pop().unwrap();
     let mut second = Node::start(config(2, &[TCP]));
-    second.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+    second
+        .until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+        .await;
     second.net.dial(second.address()).unwrap();
     second.net.dial(bare.with(name)).unwrap();
     let reason = second
@@ -197,7 +236,8 @@ async fn five_nodes_are_all_up_at_each_other() {
         assert_eq!(config.mesh_id, mesh());
         let mut node = Node::start(config);
         for _ in 0..2 {
-            node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(())).await;
+            node.until(|event| matches!(event, NetEvent::Listening(_)).then_some(()))
+                .await;
         }
         addresses.extend(node.net.listeners());
         nodes.push(node);
@@ -209,7 +249,10 @@ async fn five_nodes_are_all_up_at_each_other() {
     }
     for mut node in nodes {
         let ups = node.rest(Duration::from_millis(200)).await;
-        let ups = ups.iter().filter(|event| matches!(event, NetEvent::PeerUp { .. })).count();
+        let ups = ups
+            .iter()
+            .filter(|event| matches!(event, NetEvent::PeerUp { .. }))
+            .count();
         assert_eq!(ups, 4);
     }
 }

@@ -16,12 +16,20 @@ fn refusal(listen: &str) -> StartError {
 #[tokio::test]
 async fn a_port_in_use_is_named_with_what_to_do() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port());
+    let listen = format!(
+        "/ip4/127.0.0.1/tcp/{}",
+        listener.local_addr().unwrap().port()
+    );
     let error = refusal(&listen);
-    assert!(matches!(&error, StartError::AddressInUse { address } if address.to_string() == listen));
+    assert!(
+        matches!(&error, StartError::AddressInUse { address } if address.to_string() == listen)
+    );
     assert!(error.to_string().contains(&listen) && error.to_string().contains("another port"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let listen = format!("/ip4/127.0.0.1/udp/{}/quic-v1", socket.local_addr().unwrap().port());
+    let listen = format!(
+        "/ip4/127.0.0.1/udp/{}/quic-v1",
+        socket.local_addr().unwrap().port()
+    );
     assert!(matches!(refusal(&listen), StartError::AddressInUse { .. }));
 }
 
@@ -41,8 +49,16 @@ async fn two_nodes_do_not_share_a_port() {
 async fn an_address_of_another_machine_or_kind_is_refused() {
     let error = refusal("/ip4/192.0.2.1/tcp/0");
     assert!(matches!(&error, StartError::Listen { .. }), "{error}");
-    for listen in ["/dns4/localhost/tcp/0", "/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/0", "/ip4/127.0.0.1/tcp/0/ws"] {
+    for listen in [
+        "/dns4/localhost/tcp/0",
+        "/ip4/127.0.0.1",
+        "/ip4/127.0.0.1/udp/0",
+        "/ip4/127.0.0.1/tcp/0/ws",
+    ] {
         let error = refusal(listen);
-        assert!(matches!(&error, StartError::AddressUnsupported { .. }), "{listen}: {error}");
+        assert!(
+            matches!(&error, StartError::AddressUnsupported { .. }),
+            "{listen}: {error}"
+        );
     }
 }

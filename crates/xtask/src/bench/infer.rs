@@ -17,27 +17,58 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let weft = weft.to_str().context("a path that is not UTF-8")?;
     let dir = tempfile::tempdir()?;
     let memory = read_bytes_per_sec();
-    let mut figures = vec![Figure::new("memory read, two threads", memory / 1e9, "GB/s")];
+    let mut figures = vec![Figure::new(
+        "memory read, two threads",
+        memory / 1e9,
+        "GB/s",
+    )];
     let random = dir.path().join("random-135m");
     super::transfer::random_model(&random, super::transfer::Shape::LLAMA_135M)?;
     let trained = newest_asset()?;
-    for (label, source) in [("demo model", trained.as_path()), ("135M shape", random.as_path())] {
+    for (label, source) in [
+        ("demo model", trained.as_path()),
+        ("135M shape", random.as_path()),
+    ] {
         for quantization in ["f16", "q8_0", "q4_0"] {
             let file = dir.path().join(format!("{quantization}.gguf"));
             let (source, file) = (source.to_string_lossy(), file.to_string_lossy());
-            shell::output(weft, &["model", "quantize", &source, &file, "--to", quantization, "--json"])?;
+            shell::output(
+                weft,
+                &[
+                    "model",
+                    "quantize",
+                    &source,
+                    &file,
+                    "--to",
+                    quantization,
+                    "--json",
+                ],
+            )?;
             let bytes = std::fs::metadata(&*file)?.len();
-            let text = shell::output(weft, &["model", "bench", &file, "-p", PROMPT, "-n", DECODE, "--json"])?;
+            let text = shell::output(
+                weft,
+                &[
+                    "model", "bench", &file, "-p", PROMPT, "-n", DECODE, "--json",
+                ],
+            )?;
             let value: serde_json::Value = serde_json::from_str(text.trim())?;
             let speed = |key: &str| value[key].as_f64().with_context(|| format!("no {key}"));
-            let (prefill, decode) = (speed("prefill_tokens_per_sec")?, speed("decode_tokens_per_sec")?);
+            let (prefill, decode) = (
+                speed("prefill_tokens_per_sec")?,
+                speed("decode_tokens_per_sec")?,
+            );
             let limit = memory / bytes as f64;
             let share = decode / limit;
             let name = format!("{label} {quantization}");
-            figures.push(Figure::new(format!("{name}, prefill {PROMPT}"), prefill, "tokens/s"));
+            figures.push(Figure::new(
+                format!("{name}, prefill {PROMPT}"),
+                prefill,
+                "tokens/s",
+            ));
             figures.push(
-                Figure::new(format!("{name}, decode {DECODE}"), decode, "tokens/s")
-                    .against(format!("{share:.3} of the memory limit, {limit:.0} tokens/s")),
+                Figure::new(format!("{name}, decode {DECODE}"), decode, "tokens/s").against(
+                    format!("{share:.3} of the memory limit, {limit:.0} tokens/s"),
+                ),
             );
             std::fs::remove_file(&*file)?;
         }
@@ -64,12 +95,16 @@ fn read_bytes_per_sec() -> f64 {
         std::thread::scope(|scope| {
             for half in words.chunks(WORDS) {
                 scope.spawn(|| {
-                    let sum: u64 = half.chunks_exact(16).fold([0_u64; 16], |mut sums, chunk| {
-                        for (sum, word) in sums.iter_mut().zip(chunk) {
-                            *sum = sum.wrapping_add(*word);
-                        }
-                        sums
-                    }).iter().sum();
+                    let sum: u64 = half
+                        .chunks_exact(16)
+                        .fold([0_u64; 16], |mut sums, chunk| {
+                            for (sum, word) in sums.iter_mut().zip(chunk) {
+                                *sum = sum.wrapping_add(*word);
+                            }
+                            sums
+                        })
+                        .iter()
+                        .sum();
                     std::hint::black_box(sum);
                 });
             }

@@ -32,7 +32,10 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         }
         let bare_s = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let decoded = encoded.iter().map(|bytes| Envelope::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
+        let decoded = encoded
+            .iter()
+            .map(|bytes| Envelope::decode(bytes))
+            .collect::<Result<Vec<_>, _>>()?;
         let decode_s = start.elapsed().as_secs_f64();
         let mut memo = Memo::default();
         let cold_s = admit(mesh_id, &decoded, &mut memo)?;
@@ -46,13 +49,22 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     }
     let (bare, cold, warm, decode) = (median(bare), median(cold), median(warm), median(decode));
     Ok(vec![
-        Figure::new("admit, never seen", cold, "records/s")
-            .against(format!("{:.2} of the bare strict signature check", cold / bare)),
-        Figure::new("admit, signatures remembered", warm, "records/s")
-            .against(format!("{:.1} of the bare strict signature check", warm / bare)),
+        Figure::new("admit, never seen", cold, "records/s").against(format!(
+            "{:.2} of the bare strict signature check",
+            cold / bare
+        )),
+        Figure::new("admit, signatures remembered", warm, "records/s").against(format!(
+            "{:.1} of the bare strict signature check",
+            warm / bare
+        )),
         Figure::new("decode, canonical check and all", decode, "records/s"),
         Figure::new("bare strict signature check", bare, "signatures/s"),
-        Figure::new("a head, encoded", encoded.last().map_or(0, Vec::len) as f64, "bytes").at_most(1024.0),
+        Figure::new(
+            "a head, encoded",
+            encoded.last().map_or(0, Vec::len) as f64,
+            "bytes",
+        )
+        .at_most(1024.0),
     ])
 }
 
@@ -63,7 +75,10 @@ fn admit(mesh_id: MeshId, records: &[Envelope], memo: &mut Memo) -> Result<f64> 
     let start = Instant::now();
     for envelope in copies {
         let admitted = trust.admit(envelope, NOW_S, memo)?;
-        ensure!(matches!(admitted, Admission::New(..)), "not admitted: {admitted:?}");
+        ensure!(
+            matches!(admitted, Admission::New(..)),
+            "not admitted: {admitted:?}"
+        );
     }
     Ok(start.elapsed().as_secs_f64())
 }
@@ -73,11 +88,25 @@ fn chain(key: &SecretKey) -> Result<(MeshId, Vec<Envelope>)> {
     let name = |text: &str| text.parse::<Name>();
     let role = |text: &str, kind: Kind| -> Result<Role> {
         let (keys, kinds) = (vec![key.public()], vec![kind.number()]);
-        Ok(Role { name: name(text)?, keys, threshold: 1, kinds, channels: Scope::All, sites: Scope::All })
+        Ok(Role {
+            name: name(text)?,
+            keys,
+            threshold: 1,
+            kinds,
+            channels: Scope::All,
+            sites: Scope::All,
+        })
     };
     let roles = vec![role("head", Kind::Head)?, role("release", Kind::Release)?];
-    let validity = Validity { from_s: NOW_S, until_s: u64::MAX };
-    let privacy = PrivacyFloors { k: 20, k_site_bp: 5_000, epsilon_milli: 1_000 };
+    let validity = Validity {
+        from_s: NOW_S,
+        until_s: u64::MAX,
+    };
+    let privacy = PrivacyFloors {
+        k: 20,
+        k_site_bp: 5_000,
+        epsilon_milli: 1_000,
+    };
     let genesis = Root::genesis(vec![key.public()], 1, roles, validity, privacy)?;
     let mesh_id = mesh_id_of(&genesis);
     let file = FileEntry {
@@ -86,7 +115,11 @@ fn chain(key: &SecretKey) -> Result<(MeshId, Vec<Envelope>)> {
         blake3: Hash::of(b"file"),
         chunk_map: Hash::of(b"map"),
     };
-    let variant = Variant { quantization: name("q8_0")?, files: vec![file], requires: Requires::default() };
+    let variant = Variant {
+        quantization: name("q8_0")?,
+        files: vec![file],
+        requires: Requires::default(),
+    };
     let release = Release {
         model: name("bench")?,
         version: "1.0.0".to_owned(),

@@ -21,7 +21,14 @@ pub(crate) struct Figure {
 impl Figure {
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &str) -> Self {
         let (name, unit) = (name.into(), unit.to_owned());
-        Self { name, value, unit, against: None, goal: None, meets: None }
+        Self {
+            name,
+            value,
+            unit,
+            against: None,
+            goal: None,
+            meets: None,
+        }
     }
 
     pub(crate) fn against(mut self, what: impl Into<String>) -> Self {
@@ -46,17 +53,28 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(bench: &str, figures: Vec<Figure>) -> Result<Self> {
-        let mut commit = shell::output("git", &["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
+        let mut commit = shell::output("git", &["rev-parse", "--short=12", "HEAD"])?
+            .trim()
+            .to_owned();
         if !shell::output("git", &["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
             commit.push_str("+changes");
         }
-        Ok(Self { bench: bench.to_owned(), commit, machine: machine(), figures })
+        Ok(Self {
+            bench: bench.to_owned(),
+            commit,
+            machine: machine(),
+            figures,
+        })
     }
 
     pub(crate) fn table(&self) -> String {
-        let mut text = String::from("| figure | value | unit | against | goal | meets |\n|---|--:|---|---|---|---|\n");
+        let mut text = String::from(
+            "| figure | value | unit | against | goal | meets |\n|---|--:|---|---|---|---|\n",
+        );
         for figure in &self.figures {
-            let meets = figure.meets.map_or("", |meets| if meets { "yes" } else { "no" });
+            let meets = figure
+                .meets
+                .map_or("", |meets| if meets { "yes" } else { "no" });
             text.push_str(&format!(
                 "| {} | {} | {} | {} | {} | {meets} |\n",
                 figure.name,
@@ -71,10 +89,19 @@ impl Report {
 
     /// Puts the table between the marks of this bench; the rest of the page stays.
     pub(crate) fn write(&self, path: &str) -> Result<()> {
-        let page = std::fs::read_to_string(path).with_context(|| format!("could not read {path}"))?;
-        let (begin, end) = (format!("<!-- bench {} -->", self.bench), format!("<!-- end {} -->", self.bench));
-        let start = page.find(&begin).with_context(|| format!("{path} has no mark {begin}"))? + begin.len();
-        let stop = page.find(&end).with_context(|| format!("{path} has no mark {end}"))?;
+        let page =
+            std::fs::read_to_string(path).with_context(|| format!("could not read {path}"))?;
+        let (begin, end) = (
+            format!("<!-- bench {} -->", self.bench),
+            format!("<!-- end {} -->", self.bench),
+        );
+        let start = page
+            .find(&begin)
+            .with_context(|| format!("{path} has no mark {begin}"))?
+            + begin.len();
+        let stop = page
+            .find(&end)
+            .with_context(|| format!("{path} has no mark {end}"))?;
         let section = format!(
             "\nCommit {}, {}. Repeat with `cargo xtask bench {}`.\n\n{}",
             self.commit,
@@ -82,7 +109,10 @@ impl Report {
             self.bench,
             self.table()
         );
-        std::fs::write(path, format!("{}{section}{}", &page[..start], &page[stop..]))?;
+        std::fs::write(
+            path,
+            format!("{}{section}{}", &page[..start], &page[stop..]),
+        )?;
         Ok(())
     }
 }

@@ -33,12 +33,26 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let call = |arguments: &[&str]| -> Result<serde_json::Value> {
         let weft = weft.to_str().context("a path that is not UTF-8")?;
         let text = shell::output(weft, &[&["--json"], arguments].concat())?;
-        Ok(serde_json::from_str(text.lines().last().unwrap_or_default())?)
+        Ok(serde_json::from_str(
+            text.lines().last().unwrap_or_default(),
+        )?)
     };
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let (model, bundle_path) = (path(&model), path(&bundle));
-    call(&["release", "pack", &model, "--name", "random", "--version", "1.0.0",
-        "--quantization", "f16", "--no-probe", "--out", &bundle_path])?;
+    call(&[
+        "release",
+        "pack",
+        &model,
+        "--name",
+        "random",
+        "--version",
+        "1.0.0",
+        "--quantization",
+        "f16",
+        "--no-probe",
+        "--out",
+        &bundle_path,
+    ])?;
     let (mut tcp, mut hash, mut ours, mut cpu) = (vec![], vec![], vec![], vec![]);
     for round in 0..=ROUNDS {
         let (tcp_rate, hash_rate) = (loopback_bytes_per_sec()?, blake3_bytes_per_sec());
@@ -53,8 +67,11 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     }
     let (tcp, hash, ours, cpu) = (median(tcp), median(hash), median(ours), median(cpu));
     Ok(vec![
-        Figure::new("weft, one to one, 512 MiB", ours / 1e6, "MB/s")
-            .against(format!("{:.2} of loopback TCP, {:.2} of BLAKE3", ours / tcp, ours / hash)),
+        Figure::new("weft, one to one, 512 MiB", ours / 1e6, "MB/s").against(format!(
+            "{:.2} of loopback TCP, {:.2} of BLAKE3",
+            ours / tcp,
+            ours / hash
+        )),
         Figure::new("weft, CPU of both nodes", cpu, "s"),
         Figure::new("loopback TCP, one connection", tcp / 1e6, "MB/s"),
         Figure::new("BLAKE3, one thread", hash / 1e6, "MB/s"),
@@ -70,36 +87,65 @@ fn one_to_one(
     bundle: &str,
     call: &dyn Fn(&[&str]) -> Result<serde_json::Value>,
 ) -> Result<(f64, f64)> {
-    let home = |name: &str| dir.join(format!("{name}-{round}")).to_string_lossy().into_owned();
+    let home = |name: &str| {
+        dir.join(format!("{name}-{round}"))
+            .to_string_lossy()
+            .into_owned()
+    };
     let (giver, taker) = (home("giver"), home("taker"));
-    let made = call(&["--dir", &giver, "mesh", "init", "--listen", "/ip4/127.0.0.1/tcp/0"])?;
+    let made = call(&[
+        "--dir",
+        &giver,
+        "mesh",
+        "init",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ])?;
     let mesh_id = made["mesh_id"].as_str().context("no mesh_id")?.to_owned();
     let key = made["key"].as_str().context("no key")?.to_owned();
     let giver_node = Running::start(weft, &giver)?;
-    let wait = |home: &str, what: &dyn Fn(&serde_json::Value) -> bool| -> Result<serde_json::Value> {
-        let start = Instant::now();
-        while start.elapsed() < ROUND_LIMIT {
-            if let Ok(status) = call(&["--dir", home, "status"]) {
-                if what(&status) {
-                    return Ok(status);
+    let wait =
+        |home: &str, what: &dyn Fn(&serde_json::Value) -> bool| -> Result<serde_json::Value> {
+            let start = Instant::now();
+            while start.elapsed() < ROUND_LIMIT {
+                if let Ok(status) = call(&["--dir", home, "status"]) {
+                    if what(&status) {
+                        return Ok(status);
+                    }
                 }
+                std::thread::sleep(Duration::from_millis(20));
             }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        bail!("{home} did not get there within {ROUND_LIMIT:?}")
-    };
-    let up = wait(&giver, &|status| status["listen"].as_array().is_some_and(|a| !a.is_empty()))?;
-    let address = up["listen"][0].as_str().context("no address")?.to_owned();
+            bail!("{home} did not get there within {ROUND_LIMIT:?}")
+        };
+    let up = wait(&giver, &|status| {
+        status["addresses"]
+            .as_array()
+            .is_some_and(|a| !a.is_empty())
+    })?;
+    let address = up["addresses"][0]
+        .as_str()
+        .context("no address")?
+        .to_owned();
     call(&["--dir", &giver, "release", "publish", bundle, "--key", &key])?;
-    call(&["--dir", &taker, "mesh", "join", &mesh_id, "--peer", &address, "--listen", "/ip4/127.0.0.1/tcp/0"])?;
+    call(&[
+        "--dir",
+        &taker,
+        "mesh",
+        "join",
+        &mesh_id,
+        "--peer",
+        &address,
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ])?;
     let cpu_before = giver_node.cpu_s()?;
     let start = Instant::now();
     let taker_node = Running::start(weft, &taker)?;
     wait(&taker, &|status| {
-        let fetch = &status["node"]["channels"][0]["fetch"];
-        fetch["bytes_total"].as_u64().is_some_and(|total| {
-            total > 0 && fetch["bytes_held"].as_u64() == Some(total)
-        })
+        let fetch = &status["channels"][0]["fetch"];
+        fetch["bytes_total"]
+            .as_u64()
+            .is_some_and(|total| total > 0 && fetch["bytes_held"].as_u64() == Some(total))
     })?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_s = giver_node.cpu_s()? - cpu_before + taker_node.cpu_s()?;
@@ -116,14 +162,19 @@ impl Running {
     fn start(weft: &Path, home: &str) -> Result<Self> {
         let mut command = Command::new(weft);
         command.args(["--dir", home, "up"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Ok(Self(command.spawn()?))
     }
 
     /// User and system time so far, from the kernel.
     fn cpu_s(&self) -> Result<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let fields: Vec<&str> = text[text.rfind(')').context("no command in stat")? + 2..].split(' ').collect();
+        let fields: Vec<&str> = text[text.rfind(')').context("no command in stat")? + 2..]
+            .split(' ')
+            .collect();
         let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
         Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
     }
@@ -155,7 +206,9 @@ fn loopback_bytes_per_sec() -> Result<f64> {
         got += read;
     }
     let seconds = start.elapsed().as_secs_f64();
-    sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+    sender
+        .join()
+        .map_err(|_| anyhow::anyhow!("the sender panicked"))??;
     Ok(BYTES as f64 / seconds)
 }
 
@@ -180,11 +233,21 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The shape of SmolLM2-135M, but for the vocabulary.
-    pub(crate) const LLAMA_135M: Self =
-        Self { hidden: 576, intermediate: 1536, layers: 30, heads: 9, kv_heads: 3 };
+    pub(crate) const LLAMA_135M: Self = Self {
+        hidden: 576,
+        intermediate: 1536,
+        layers: 30,
+        heads: 9,
+        kv_heads: 3,
+    };
     /// About 512 MiB in F16.
-    const HALF_GIB: Self =
-        Self { hidden: 1024, intermediate: 4096, layers: 17, heads: 16, kv_heads: 8 };
+    const HALF_GIB: Self = Self {
+        hidden: 1024,
+        intermediate: 4096,
+        layers: 17,
+        heads: 16,
+        kv_heads: 8,
+    };
 }
 
 /// Writes a Hugging Face directory with random F16 weights and the demo's tokenizer.
@@ -197,7 +260,13 @@ pub(crate) fn random_model(dir: &Path, shape: Shape) -> Result<()> {
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(asset.join("config.json"))?)?;
     let vocab = config["vocab_size"].as_u64().context("no vocab_size")? as usize;
-    let Shape { hidden, intermediate, layers, heads, kv_heads } = shape;
+    let Shape {
+        hidden,
+        intermediate,
+        layers,
+        heads,
+        kv_heads,
+    } = shape;
     let head_dim = hidden / heads;
     let config = serde_json::json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab,
