@@ -331,6 +331,11 @@ impl Shell {
                     import.chunk_taken(*length);
                 }
             }
+            Event::DiskTrouble { text, .. } => {
+                for import in self.imports.values_mut() {
+                    import.disk_trouble(text);
+                }
+            }
             Event::RecordRefused {
                 from: Some(from),
                 reason,

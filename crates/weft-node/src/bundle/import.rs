@@ -42,6 +42,8 @@ pub(crate) struct Import {
     chunks_taken: u64,
     bytes_taken: u64,
     moved: Option<(Progress, u64)>,
+    /// What the disk said last.
+    disk_trouble: Option<String>,
 }
 
 /// What changes while anything moves.
@@ -99,6 +101,7 @@ impl Import {
             chunks_taken: 0,
             bytes_taken: 0,
             moved: None,
+            disk_trouble: None,
         };
         Ok((key, import))
     }
@@ -119,6 +122,10 @@ impl Import {
         if self.refused.len() < REFUSALS {
             self.refused.push(reason.to_owned());
         }
+    }
+
+    pub(crate) fn disk_trouble(&mut self, text: &str) {
+        self.disk_trouble = Some(text.to_owned());
     }
 
     pub(crate) fn chunk_taken(&mut self, length: u32) {
@@ -212,6 +219,9 @@ impl Import {
             Phase::Refused => Some((ImportOutcome::ReleaseRefused, channel.reason.clone())),
             _ if stalled => {
                 let reason = match (&channel.fetch, channel.reason.as_str()) {
+                    _ if self.disk_trouble.is_some() => {
+                        self.disk_trouble.clone().unwrap_or_default()
+                    }
                     (_, reason) if !reason.is_empty() => reason.to_owned(),
                     (Some(fetch), _) => format!(
                         "{} of {} bytes are here, and the bundle holds no more of them",

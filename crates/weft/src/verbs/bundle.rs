@@ -226,6 +226,7 @@ pub(crate) fn import_failure(
     };
     let what = format!("{} was not taken in whole", file.display());
     let next = match exit {
+        Exit::Disk => "make room on that disk and try again".to_owned(),
         Exit::Verification => format!("weft release inspect {}", quoted(file)),
         _ => context.command("status"),
     };
@@ -236,6 +237,11 @@ fn exit_of(channel: &ImportedChannel) -> Option<Exit> {
     match channel.outcome {
         ImportOutcome::Activated | ImportOutcome::AlreadyActive | ImportOutcome::NotFollowed => {
             None
+        }
+        // a model that this machine has no room for is a good model
+        ImportOutcome::ReleaseRefused if channel.reason.starts_with("no variant fits") => {
+            let disk = channel.reason.contains("bytes of disk");
+            Some(if disk { Exit::Disk } else { Exit::Refused })
         }
         ImportOutcome::HeadRefused | ImportOutcome::ReleaseRefused => Some(Exit::Verification),
         ImportOutcome::Superseded | ImportOutcome::Forked => Some(Exit::Refused),
@@ -356,4 +362,43 @@ fn spool(context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
         .map_err(|error| failed(&error))?;
     io::copy(&mut io::stdin().lock(), &mut file).map_err(|error| failed(&error))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn exit(outcome: ImportOutcome, reason: &str) -> Option<Exit> {
+        exit_of(&ImportedChannel {
+            channel: "stable".parse().unwrap(),
+            seq: 0,
+            release: weft_record::RecordId::ZERO,
+            outcome,
+            reason: reason.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_full_disk_has_its_own_code() {
+        let full = "no space left: no space left to write 00ab: 1 byte is missing";
+        assert_eq!(exit(ImportOutcome::Incomplete, full), Some(Exit::Disk));
+        assert_eq!(
+            exit(ImportOutcome::Incomplete, "0 of 5 bytes"),
+            Some(Exit::Network)
+        );
+        let small = "no variant fits this machine: q8_0 needs 9 bytes of disk, 5 are free";
+        assert_eq!(exit(ImportOutcome::ReleaseRefused, small), Some(Exit::Disk));
+        let other = "no variant fits this machine: q8_0 is for aarch64, this is x86_64";
+        assert_eq!(
+            exit(ImportOutcome::ReleaseRefused, other),
+            Some(Exit::Refused)
+        );
+        let probe = "1 of 8 probe answers match";
+        assert_eq!(
+            exit(ImportOutcome::ReleaseRefused, probe),
+            Some(Exit::Verification)
+        );
+        assert_eq!(exit(ImportOutcome::Activated, ""), None);
+    }
 }
