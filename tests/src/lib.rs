@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 /// Longest wait for anything: a loaded machine of two cores is slow, never that slow.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The binary that was built beside the tests.
 pub fn weft() -> PathBuf {
@@ -69,6 +69,7 @@ impl Ended {
     }
 
     /// Asserts the exit code, showing what was said.
+    #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use)] // an assertion above all
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code, code,

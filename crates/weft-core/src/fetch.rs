@@ -2,7 +2,7 @@
 //! rarest first, each verified before it is written, counted or served.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -175,7 +175,7 @@ impl<P: Payload> Node<P> {
             }
             return;
         }
-        if !self.blobs.contains_key(&chunk_map) {
+        if let Entry::Vacant(blob) = self.blobs.entry(chunk_map) {
             let state = BlobState {
                 file_length: length,
                 file,
@@ -184,7 +184,7 @@ impl<P: Payload> Node<P> {
                 refused: BTreeSet::new(),
                 retry_us: 0,
             };
-            self.blobs.insert(chunk_map, state);
+            blob.insert(state);
             self.disk(Pending::ReadBlob(chunk_map), Disk::ReadBlob(chunk_map));
         }
     }
@@ -224,11 +224,11 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn blob_absent(&mut self, peer: Peer, hash: Hash) {
-        if let Some(blob) = self.blobs.get_mut(&hash) {
-            if blob.asked.is_some_and(|(asked, _)| asked == peer) {
-                blob.asked = None;
-                blob.refused.insert(peer);
-            }
+        if let Some(blob) = self.blobs.get_mut(&hash)
+            && blob.asked.is_some_and(|(asked, _)| asked == peer)
+        {
+            blob.asked = None;
+            blob.refused.insert(peer);
         }
     }
 

@@ -79,7 +79,11 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn tell_bits(&mut self, peer: Peer, file: Hash) {
-        if let Some(bits) = self.files.get(&file).and_then(|state| state.shared_bits()) {
+        if let Some(bits) = self
+            .files
+            .get(&file)
+            .and_then(super::fetch::FileState::shared_bits)
+        {
             self.send(peer, Message::Control(Control::Bits { file, bits }));
         }
     }

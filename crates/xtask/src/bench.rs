@@ -1,5 +1,6 @@
 //! `cargo xtask bench NAME`: figures beside a peer or a limit measured in the same run.
 
+mod build;
 mod demo;
 mod infer;
 mod records;
@@ -32,6 +33,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("transfer", transfer::run),
     ("infer", infer::run),
     ("demo", demo::run),
+    ("build", build::run),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {

@@ -47,10 +47,8 @@ fn reference() -> Result<String> {
             .cloned()
             .collect::<Vec<_>>()
             .join(" ");
-        page.push_str(&format!(
-            "\n## {name}\n\n```text\n{}\n```\n",
-            plain(help.trim_end())
-        ));
+        let help_text = plain(help.trim_end());
+        page += &format!("\n## {name}\n\n```text\n{help_text}\n```\n");
         for sub in subcommands(&help) {
             open.push([&verb[..], &[sub]].concat());
         }

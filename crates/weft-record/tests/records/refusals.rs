@@ -402,20 +402,20 @@ fn fields_with_values_that_are_not_allowed() {
     };
     let is_path = |invalid: Invalid| assert!(matches!(invalid, Invalid::Path(_)), "{invalid}");
     is_path(check(&|release| {
-        release.variants[0].files[0].path = "../../etc/passwd".into()
+        release.variants[0].files[0].path = "../../etc/passwd".into();
     }));
     is_path(check(&|release| {
-        release.variants[0].files[0].path = "/etc/passwd".into()
+        release.variants[0].files[0].path = "/etc/passwd".into();
     }));
     // one file over another, also where case is folded, and a file where a folder must be
     is_path(check(&|release| {
-        release.template = Some(file("model.gguf", "x"))
+        release.template = Some(file("model.gguf", "x"));
     }));
     is_path(check(&|release| {
-        release.template = Some(file("Model.GGUF", "x"))
+        release.template = Some(file("Model.GGUF", "x"));
     }));
     is_path(check(&|release| {
-        release.template = Some(file("model.gguf/x", "x"))
+        release.template = Some(file("model.gguf/x", "x"));
     }));
     let is = |invalid: Invalid, text: &str| {
         assert!(invalid.to_string().contains(text), "{invalid}");

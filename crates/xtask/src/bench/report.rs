@@ -75,14 +75,15 @@ impl Report {
             let meets = figure
                 .meets
                 .map_or("", |meets| if meets { "yes" } else { "no" });
-            text.push_str(&format!(
+            let row = format!(
                 "| {} | {} | {} | {} | {} | {meets} |\n",
                 figure.name,
                 rounded(figure.value),
                 figure.unit,
                 figure.against.as_deref().unwrap_or(""),
                 figure.goal.as_deref().unwrap_or(""),
-            ));
+            );
+            text += &row;
         }
         text
     }

@@ -22,7 +22,7 @@ const BYTES: usize = 512 * MIB;
 /// Interleaved rounds.
 const ROUNDS: usize = 3;
 /// A round that takes longer has failed.
-const ROUND_LIMIT: Duration = Duration::from_secs(180);
+const ROUND_LIMIT: Duration = Duration::from_mins(3);
 
 pub(crate) fn run() -> Result<Vec<Figure>> {
     let weft = shell::weft()?;
@@ -108,10 +108,10 @@ fn one_to_one(
         |home: &str, what: &dyn Fn(&serde_json::Value) -> bool| -> Result<serde_json::Value> {
             let start = Instant::now();
             while start.elapsed() < ROUND_LIMIT {
-                if let Ok(status) = call(&["--dir", home, "status"]) {
-                    if what(&status) {
-                        return Ok(status);
-                    }
+                if let Ok(status) = call(&["--dir", home, "status"])
+                    && what(&status)
+                {
+                    return Ok(status);
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
