@@ -386,6 +386,71 @@ fn a_release_travels_in_a_file_to_a_node_that_never_had_a_network() {
     assert!(answer["completion_tokens"].as_u64().unwrap() <= 4);
 }
 
+/// A disk of this size needs a mount namespace of one's own.
+#[test]
+#[allow(clippy::print_stderr)]
+fn a_full_disk_is_8_and_room_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("node");
+    let made = init(&home);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (pack, bundle, disk) = (path("model.weft"), path("bundle.weft"), path("disk"));
+    let source = asset();
+    let words = [
+        "release",
+        "pack",
+        source.to_str().unwrap(),
+        "--name",
+        "m",
+        "--version",
+        "1.0.0",
+    ];
+    object(
+        &home,
+        &[&words[..], &["--no-probe", "--out", &pack]].concat(),
+    );
+    let key = made["key"].as_str().unwrap();
+    object(&home, &["release", "publish", &pack, "--key", key]);
+    object(&home, &["bundle", "export", &bundle]);
+    fs::create_dir(&disk).unwrap();
+    let script = "set -e
+        mount -t tmpfs -o size=1600k tmpfs \"$DISK\" || exit 77
+        \"$WEFT\" --json --dir \"$DISK/n\" mesh join \"$MESH\" --no-mdns
+        status=0; \"$WEFT\" --dir \"$DISK/n\" bundle import \"$BUNDLE\" || status=$?
+        test $status = 8
+        mount -o remount,size=64m \"$DISK\"
+        \"$WEFT\" --json --dir \"$DISK/n\" bundle import \"$BUNDLE\"";
+    let output = Command::new("unshare")
+        .args(["-Urm", "sh", "-c", script])
+        .env("WEFT", env!("CARGO_BIN_EXE_weft"))
+        .env("MESH", made["mesh_id"].as_str().unwrap())
+        .env("DISK", &disk)
+        .env("BUNDLE", &bundle)
+        .output();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output {
+        Ok(output) if output.status.success() => {
+            let errors = text(&output.stderr);
+            assert!(errors.contains("no space left"), "{errors}");
+            assert!(text(&output.stdout).contains("\"activated\""));
+        }
+        // no namespaces here, or no tmpfs in them
+        Ok(output)
+            if output.status.code() != Some(77) && !text(&output.stderr).starts_with("unshare") =>
+        {
+            panic!(
+                "{:?}: {}{}",
+                output.status,
+                text(&output.stdout),
+                text(&output.stderr)
+            );
+        }
+        _ => eprintln!(
+            "SKIPPED weft::refusals a_full_disk_is_8_and_room_mends_it: no mount namespace"
+        ),
+    }
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
