@@ -48,7 +48,7 @@ fn reference() -> Result<String> {
             .collect::<Vec<_>>()
             .join(" ");
         let help_text = plain(help.trim_end());
-        page += &format!("\n## {name}\n\n```text\n{help_text}\n```\n");
+        page.extend(["\n## ", &name, "\n\n```text\n", &help_text, "\n```\n"]);
         for sub in subcommands(&help) {
             open.push([&verb[..], &[sub]].concat());
         }
