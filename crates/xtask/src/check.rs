@@ -118,21 +118,18 @@ fn lint() -> Result<Counts> {
 }
 
 fn audit() -> Result<Counts> {
-    let config = [".config/deny.toml"];
-    let mut counts = one(shell::succeeds(
-        "cargo",
-        &[
+    let deny = |checks: &[&str]| {
+        let common = [
             "deny",
             "--offline",
             "--locked",
-            "check",
             "--config",
-            config[0],
-            "licenses",
-            "bans",
-            "sources",
-        ],
-    )?);
+            ".config/deny.toml",
+            "check",
+        ];
+        shell::succeeds("cargo", &[&common[..], checks].concat()).map(one)
+    };
+    let mut counts = deny(&["licenses", "bans", "sources"])?;
     // the advisory database is a repository of its own, which not every machine can fetch
     let home = std::env::var("CARGO_HOME")
         .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
@@ -140,16 +137,7 @@ fn audit() -> Result<Counts> {
         .is_ok_and(|mut entries| entries.next().is_some());
     if has_database {
         println!("advisories: checked against the database in {home}/advisory-dbs");
-        let arguments = [
-            "deny",
-            "--offline",
-            "--locked",
-            "check",
-            "--config",
-            config[0],
-            "advisories",
-        ];
-        let passed = one(shell::succeeds("cargo", &arguments)?);
+        let passed = deny(&["advisories"])?;
         counts.passed += passed.passed;
         counts.failed += passed.failed;
     } else {
