@@ -34,6 +34,8 @@ pub struct VirtualRelease {
     pub length: u64,
     /// Its chunks.
     pub map: Arc<ChunkMap>,
+    /// What a machine needs to run it.
+    pub requires: Requires,
 }
 
 impl VirtualRelease {
@@ -58,6 +60,7 @@ impl VirtualRelease {
             file,
             length,
             map: Arc::new(map),
+            requires: Requires::default(),
         }
     }
 
@@ -109,6 +112,38 @@ impl Admin {
             mesh_id,
             root,
             memo,
+        }
+    }
+
+    /// The same key in a second place, where nothing of the first is seen from now on.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let (mut trust, mut memo) = (Trust::new(self.mesh_id), Memo::default());
+        for envelope in self.trust.records() {
+            trust
+                .admit(envelope.clone(), NOW_S, &mut memo)
+                .expect("an own record is admitted");
+        }
+        let key = SecretKey::from_seed(*self.key.seed());
+        Self {
+            key,
+            trust,
+            mesh_id: self.mesh_id,
+            root: self.root.clone(),
+            memo,
+        }
+    }
+
+    /// Admits what was published elsewhere.
+    pub fn learn(&mut self, published: &Command) {
+        let Command::Import(envelopes) = published else {
+            return;
+        };
+        for bytes in envelopes {
+            let envelope = Envelope::decode(bytes).expect("an own record");
+            self.trust
+                .admit(envelope, NOW_S, &mut self.memo)
+                .expect("an own record is admitted");
         }
     }
 
@@ -164,7 +199,7 @@ impl VirtualRelease {
         let variant = Variant {
             quantization: "q8_0".parse().expect("a valid name"),
             files: vec![file],
-            requires: Requires::default(),
+            requires: self.requires.clone(),
         };
         let probe = Probe {
             prompt: "P-101 temp 99C>85".to_owned(),

@@ -321,6 +321,53 @@ fn a_tampered_record_is_refused_and_counted() {
 }
 
 #[test]
+fn a_release_that_no_variant_of_fits_is_refused_with_the_reason_for_each() {
+    let mut release = VirtualRelease::new("1.0.0", 8, CHUNK_BYTES, 0);
+    release.requires.ram_bytes = 1 << 50;
+    let (mut world, mut admin, channel) = mesh(17, 2, &[&release], plain);
+    publish(&mut world, &mut admin, &release);
+    world.run(30 * SECOND_US, |_| false);
+    assert_eq!(world.active(1, &channel), None);
+    assert_eq!(
+        world.disk(1).chunk_writes,
+        0,
+        "nothing is fetched that cannot run"
+    );
+    let status = world.node(1).unwrap().status();
+    assert_eq!(status.channels[0].phase, Phase::Refused);
+    assert!(
+        status.channels[0].reason.contains("bytes of memory"),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn two_heads_at_one_place_stop_activation_and_a_joining_head_resolves_it() {
+    let old = VirtualRelease::new("1.0.0", 8, CHUNK_BYTES, 0);
+    let (one, two) = (
+        VirtualRelease::new("1.1.0", 8, CHUNK_BYTES, 0),
+        VirtualRelease::new("1.2.0", 8, CHUNK_BYTES, 0),
+    );
+    let (mut world, mut admin, channel) = mesh(18, 3, &[&old, &one, &two], plain);
+    let old_id = publish(&mut world, &mut admin, &old);
+    assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, old_id)));
+    let mut twin = admin.twin();
+    let (_, first) = admin.publish(&one);
+    let (_, second) = twin.publish(&two);
+    world.command(0, first.clone());
+    world.command(0, second.clone());
+    world.run(30 * SECOND_US, |_| false);
+    assert!(all_active(&world, &channel, old_id), "who is active stays");
+    assert_eq!(
+        world.node(1).unwrap().status().channels[0].phase,
+        Phase::Forked
+    );
+    admin.learn(&second);
+    let two_id = publish(&mut world, &mut admin, &two);
+    assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, two_id)));
+}
+
+#[test]
 fn a_rotten_chunk_is_noticed_and_fetched_again() {
     let release = VirtualRelease::new("1.0.0", 8, CHUNK_BYTES, 0);
     let (mut world, mut admin, channel) = mesh(15, 2, &[&release], plain);

@@ -4,19 +4,25 @@
 //! comes back ([`Output`]). Nothing here reads a clock, a file, a socket or a
 //! random number, so the daemon and the simulator run the same code.
 
+mod active;
 mod bits;
 pub mod bounds;
 mod catch_up;
 mod config;
 mod fetch;
+mod file;
 mod install;
 mod io;
 mod limit;
+mod maps;
 mod members;
 mod message;
 mod node;
 mod random;
 mod serve;
+mod target;
+mod told;
+mod transfer;
 
 pub use config::{
     ChannelStatus, Config, Facts, FetchStatus, Phase, Restored, RestoredFile, Status,

@@ -1,7 +1,8 @@
 //! The state machine itself: what it holds, and where each input goes.
 //!
-//! One file a concern: `members` (who belongs), `catch_up` (records), `fetch`
-//! (chunk maps and chunks), `serve`, `install` (stage, probe, activate, go back).
+//! One file a concern: `members` (who belongs), `catch_up` (records), `target` (what
+//! a head asks for), `maps`, `fetch` and `transfer` (chunk maps, files, chunks), `serve`,
+//! `install` (stage, probe, activate), `active` (soak, go back), `told` (status).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,13 +11,14 @@ use weft_record::{Hash, Memo, Name, Trust};
 use crate::{
     bounds,
     config::{Config, Restored, Status},
-    fetch::{BlobState, FileState},
-    install::Channel,
+    file::FileState,
     io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
     limit::TokenBucket,
+    maps::BlobState,
     members::PeerState,
     message::{ChunkRef, Message, Payload, Peer},
     random::Random,
+    target::Channel,
 };
 
 /// One node. See the crate's documentation for how a driver runs it.

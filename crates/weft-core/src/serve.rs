@@ -82,7 +82,7 @@ impl<P: Payload> Node<P> {
         if let Some(bits) = self
             .files
             .get(&file)
-            .and_then(super::fetch::FileState::shared_bits)
+            .and_then(crate::file::FileState::shared_bits)
         {
             self.send(peer, Message::Control(Control::Bits { file, bits }));
         }

@@ -1,0 +1,200 @@
+//! The active slot: probed at every start, after its soak and when it is suspected;
+//! gone back from when it fails. And the verdict on what a probe measured.
+
+use weft_record::{Name, ProbeSet, RecordId};
+
+use crate::{
+    bounds,
+    config::Phase,
+    io::{Disk, Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan},
+    message::Payload,
+    node::{Node, Pending},
+    target::remember_failed,
+};
+
+impl<P: Payload> Node<P> {
+    /// At start: a disk that rotted, or a changed engine, must not answer prompts.
+    pub(crate) fn probe_active_slots(&mut self) {
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            self.suspect(&channel);
+        }
+    }
+
+    pub(crate) fn suspect(&mut self, name: &Name) {
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        channel.soak_due_us = None;
+        let Some(plan) = channel.slots.active.clone() else {
+            return;
+        };
+        if channel.phase == Phase::Active {
+            channel.phase = Phase::Soaking;
+        }
+        self.probe(Pending::ProbeActive(name.clone()), SlotKind::Active, plan);
+    }
+
+    pub(crate) fn probed_active(&mut self, name: Name, outcome: Outcome<P>) {
+        let Some(plan) = self
+            .channels
+            .get(&name)
+            .and_then(|channel| channel.slots.active.clone())
+        else {
+            return;
+        };
+        let verdict = self.judge(&plan, outcome);
+        self.event(Event::Probed {
+            channel: name.clone(),
+            release: plan.release,
+            passed: verdict.is_ok(),
+            reason: verdict.clone().err().unwrap_or_default(),
+        });
+        match verdict {
+            Ok(()) => {
+                if self
+                    .channels
+                    .get(&name)
+                    .is_some_and(|channel| channel.phase == Phase::Soaking)
+                {
+                    self.set_phase(&name, Phase::Active, "");
+                }
+            }
+            Err(reason) => {
+                let pending = Pending::GoBack {
+                    channel: name.clone(),
+                    reason,
+                };
+                self.disk(pending, Disk::GoBack(name));
+            }
+        }
+    }
+
+    pub(crate) fn went_back(&mut self, name: Name, reason: String, outcome: Outcome<P>) {
+        if !matches!(outcome, Outcome::Switched) {
+            self.trouble(&outcome);
+            // the probe runs again and asks again
+            let due_us = self.now_us + bounds::DISK_RETRY_US;
+            if let Some(channel) = self.channels.get_mut(&name) {
+                channel.soak_due_us = Some(due_us);
+            }
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
+        let Some(dropped) = channel.slots.active.take() else {
+            return;
+        };
+        channel.slots.active = channel.slots.previous.take();
+        remember_failed(&mut channel.slots, dropped.head);
+        channel.target = None;
+        let to = channel.slots.active.as_ref().map(|slot| slot.release);
+        self.event(Event::WentBack {
+            channel: name.clone(),
+            from: dropped.release,
+            to,
+            reason: reason.clone(),
+        });
+        self.set_phase(&name, Phase::Refused, &reason);
+        // what we go back to is proven again too
+        self.suspect(&name);
+    }
+
+    pub(crate) fn probe(&mut self, pending: Pending<P>, slot: SlotKind, plan: SlotPlan) {
+        let probes = self
+            .probe_set(&plan.release)
+            .map(|set| set.probes)
+            .unwrap_or_default();
+        let operation = self.begin(pending);
+        self.emit(Output::Probe(
+            operation,
+            ProbeRequest { slot, plan, probes },
+        ));
+    }
+
+    pub(crate) fn probe_set(&self, release: &RecordId) -> Option<ProbeSet> {
+        self.trust
+            .release(release)
+            .map(|release| release.probe_set.clone())
+    }
+
+    /// Compares what was measured with what the release's signer promised.
+    pub(crate) fn judge(&self, plan: &SlotPlan, outcome: Outcome<P>) -> Result<(), String> {
+        let measured = match outcome {
+            Outcome::Probed(measured) => measured,
+            Outcome::Failed(failure) => return Err(failure.text),
+            _ => return Err("the probe did not run".to_owned()),
+        };
+        // a slot whose release record is gone proves nothing; it is kept as it was
+        let Some(set) = self.probe_set(&plan.release) else {
+            return Ok(());
+        };
+        compare(&set, plan.variant as usize, &measured)
+    }
+
+    pub(crate) fn install_due_us(&self) -> u64 {
+        let channels = self.channels.values();
+        let dues = channels.flat_map(|channel| [channel.soak_due_us, channel.retry_us]);
+        dues.flatten().min().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn run_install_timers(&mut self) {
+        for name in self.channels.keys().cloned().collect::<Vec<_>>() {
+            let Some(channel) = self.channels.get_mut(&name) else {
+                continue;
+            };
+            let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= self.now_us);
+            let (soak, retry) = (due(channel.soak_due_us), due(channel.retry_us));
+            if soak {
+                self.suspect(&name);
+            }
+            if retry {
+                if let Some(channel) = self.channels.get_mut(&name) {
+                    channel.retry_us = None;
+                }
+                self.advance(&name);
+            }
+        }
+    }
+}
+/// The core's verdict on a measurement.
+fn compare(set: &ProbeSet, variant: usize, measured: &ProbeMeasurement) -> Result<(), String> {
+    let asked = set.probes.len();
+    if measured.answers.len() != asked {
+        return Err(format!(
+            "{} of {asked} probes were answered",
+            measured.answers.len()
+        ));
+    }
+    let matched = set
+        .probes
+        .iter()
+        .zip(&measured.answers)
+        .filter(|(probe, answer)| probe.expected.get(variant) == Some(answer))
+        .count();
+    // a release without probes proves itself by loading
+    let share_bp = (matched * 10_000).checked_div(asked).unwrap_or(10_000);
+    let limits = &set.limits;
+    if share_bp < usize::from(limits.min_match_bp) {
+        let wanted = f64::from(limits.min_match_bp) / 100.0;
+        return Err(format!(
+            "{matched} of {asked} probe answers match, {wanted} % must"
+        ));
+    }
+    let (speed, floor) = (
+        measured.tokens_per_sec_milli,
+        limits.min_tokens_per_sec_milli,
+    );
+    if speed < floor {
+        return Err(format!(
+            "{speed} thousandths of a token a second, at least {floor} must be"
+        ));
+    }
+    let (memory, ceiling) = (measured.peak_memory_bytes, limits.max_memory_bytes);
+    if ceiling > 0 && memory > ceiling {
+        return Err(format!(
+            "{memory} bytes of memory, at most {ceiling} may be"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Getting chunk maps: blobs of at most a few MiB, whole from one member.
+
+use std::{
+    collections::{BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
+
+use weft_record::{ChunkMap, Hash};
+
+use crate::{
+    bounds,
+    file::{FilePhase, FileState},
+    io::{DisconnectReason, Disk, Outcome},
+    message::{Message, Payload, Peer},
+    node::{Node, Pending},
+};
+
+/// A blob (chunk map) on its way.
+#[derive(Debug)]
+pub(crate) struct BlobState {
+    /// Length of the file whose chunk map it is.
+    pub(crate) file_length: u64,
+    /// The file whose chunk map it is.
+    pub(crate) file: Hash,
+    /// The member asked and its deadline; `None` while the disk is at work or nobody is asked.
+    pub(crate) asked: Option<(Peer, u64)>,
+    /// Bytes are being read, hashed or written.
+    pub(crate) busy: bool,
+    /// Members that do not have it, until the next round.
+    pub(crate) refused: BTreeSet<Peer>,
+    /// Nobody is asked before this.
+    pub(crate) retry_us: u64,
+}
+impl<P: Payload> Node<P> {
+    /// Makes sure that this file is on its way. The release that names it is verified.
+    pub(crate) fn require_file(&mut self, file: Hash, length: u64, chunk_map: Hash) {
+        if let Some(state) = self.files.get_mut(&file) {
+            if state.phase == FilePhase::Dormant {
+                state.phase = FilePhase::Opening;
+                self.open_file(file);
+            }
+            return;
+        }
+        if let Entry::Vacant(blob) = self.blobs.entry(chunk_map) {
+            let state = BlobState {
+                file_length: length,
+                file,
+                asked: None,
+                busy: true,
+                refused: BTreeSet::new(),
+                retry_us: 0,
+            };
+            blob.insert(state);
+            self.disk(Pending::ReadBlob(chunk_map), Disk::ReadBlob(chunk_map));
+        }
+    }
+
+    pub(crate) fn blob_read(&mut self, hash: Hash, outcome: Outcome<P>) {
+        if let Outcome::Blob(Some(payload)) = outcome {
+            let pending = Pending::VerifyBlob {
+                hash,
+                payload: payload.clone(),
+                from: None,
+            };
+            self.hash(pending, payload);
+        } else if let Some(blob) = self.blobs.get_mut(&hash) {
+            blob.busy = false;
+        }
+    }
+
+    pub(crate) fn blob_arrived(&mut self, peer: Peer, hash: Hash, payload: P) {
+        let Some(blob) = self.blobs.get_mut(&hash) else {
+            return;
+        };
+        if blob.asked.is_none_or(|(asked, _)| asked != peer) {
+            return;
+        }
+        blob.asked = None;
+        if payload.length() > bounds::BLOB_BYTES as u64 {
+            self.disconnect(peer, DisconnectReason::Misbehaved);
+            return;
+        }
+        blob.busy = true;
+        let pending = Pending::VerifyBlob {
+            hash,
+            payload: payload.clone(),
+            from: Some(peer),
+        };
+        self.hash(pending, payload);
+    }
+
+    pub(crate) fn blob_absent(&mut self, peer: Peer, hash: Hash) {
+        if let Some(blob) = self.blobs.get_mut(&hash)
+            && blob.asked.is_some_and(|(asked, _)| asked == peer)
+        {
+            blob.asked = None;
+            blob.refused.insert(peer);
+        }
+    }
+
+    pub(crate) fn blob_hashed(
+        &mut self,
+        hash: Hash,
+        payload: P,
+        from: Option<Peer>,
+        outcome: Outcome<P>,
+    ) {
+        let Some(blob) = self.blobs.get_mut(&hash) else {
+            return;
+        };
+        blob.busy = false;
+        let matches = matches!(outcome, Outcome::Digest(digest) if digest == hash);
+        if !matches {
+            // from disk: it rotted, fetch it again; from a peer: it lies
+            if let Some(peer) = from {
+                self.counters.chunks_corrupt += 1;
+                self.disconnect(peer, DisconnectReason::CorruptData);
+            }
+            return;
+        }
+        let (file, length) = (blob.file, blob.file_length);
+        let Ok(map) = ChunkMap::decode(payload.blob_bytes(), length) else {
+            // signed by the release and yet no map of that file: the release is at fault
+            self.blobs.remove(&hash);
+            self.contradictory(file);
+            return;
+        };
+        self.blobs.remove(&hash);
+        if from.is_some() {
+            self.disk(Pending::WriteBlob(hash), Disk::WriteBlob(hash, payload));
+        }
+        let map = Arc::new(map);
+        self.files
+            .insert(file, FileState::new(length, map, FilePhase::Opening));
+        self.open_file(file);
+    }
+
+    pub(crate) fn blob_written(&mut self, _hash: Hash, outcome: Outcome<P>) {
+        // a map that could not be kept is only fetched again after a restart
+        if !matches!(outcome, Outcome::Written) {
+            self.trouble(&outcome);
+        }
+    }
+
+    pub(crate) fn schedule_blobs(&mut self) {
+        let members: Vec<Peer> = self.members().collect();
+        let now_us = self.now_us;
+        let mut asks = Vec::new();
+        for (hash, blob) in &mut self.blobs {
+            if blob.asked.is_some() || blob.busy || blob.retry_us > now_us {
+                continue;
+            }
+            let candidates: Vec<Peer> = members
+                .iter()
+                .filter(|peer| !blob.refused.contains(peer))
+                .copied()
+                .collect();
+            if candidates.is_empty() {
+                // everybody was asked: a new round a little later
+                if !blob.refused.is_empty() {
+                    blob.refused.clear();
+                    blob.retry_us = now_us + bounds::BLOB_RETRY_US;
+                }
+                continue;
+            }
+            let index = self.random.below(candidates.len() as u64) as usize;
+            let peer = candidates[index];
+            blob.asked = Some((peer, now_us + bounds::REQUEST_TIMEOUT_US));
+            asks.push((peer, *hash));
+        }
+        for (peer, hash) in asks {
+            self.send(peer, Message::GetBlob(hash));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a channel's newest head asks for, and which variant of it fits this machine.
+
+use std::collections::BTreeSet;
+
+use weft_record::{FileEntry, Hash, Name, RecordId, Release};
+
+use crate::{
+    bounds,
+    config::Phase,
+    file::FilePhase,
+    io::{Event, SlotPlan, Slots},
+    message::Payload,
+    node::Node,
+};
+
+/// One followed channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) slots: Slots,
+    /// What the newest head asks for, once it is known and fits.
+    pub(crate) target: Option<Target>,
+    pub(crate) phase: Phase,
+    pub(crate) reason: String,
+    /// The active slot is probed once more at this time.
+    pub(crate) soak_due_us: Option<u64>,
+    /// The disk refused a slot operation: tried again at this time.
+    pub(crate) retry_us: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) seq: u64,
+    pub(crate) plan: SlotPlan,
+    pub(crate) files: Vec<FileEntry>,
+    /// `FetchStarted` was told.
+    pub(crate) told: bool,
+    /// A stage, probe or switch is under way.
+    pub(crate) busy: bool,
+    /// It was activated: nothing is left to do.
+    pub(crate) done: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(slots: Slots) -> Self {
+        let phase = if slots.active.is_some() {
+            Phase::Active
+        } else {
+            Phase::Idle
+        };
+        Self {
+            slots,
+            target: None,
+            phase,
+            reason: String::new(),
+            soak_due_us: None,
+            retry_us: None,
+        }
+    }
+}
+
+impl<P: Payload> Node<P> {
+    pub(crate) fn retarget_all(&mut self) {
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            self.retarget(&channel);
+        }
+        self.rest_unneeded();
+        self.advance_all();
+    }
+
+    /// Files of targets that a newer head replaced are no longer asked for; what
+    /// is held of them stays and is reused.
+    pub(crate) fn rest_unneeded(&mut self) {
+        let targets = self
+            .channels
+            .values()
+            .filter_map(|channel| channel.target.as_ref());
+        let needed: BTreeSet<Hash> = targets
+            .flat_map(|target| target.files.iter().map(|file| file.blake3))
+            .collect();
+        let idle: Vec<Hash> = self
+            .files
+            .iter()
+            .filter(|(file, state)| state.phase == FilePhase::Fetching && !needed.contains(file))
+            .map(|(file, _)| *file)
+            .collect();
+        for file in idle {
+            self.rest(file);
+        }
+        self.blobs.retain(|_, blob| needed.contains(&blob.file));
+    }
+
+    /// Holds the channel's target against its newest accepted head.
+    pub(crate) fn retarget(&mut self, name: &Name) {
+        if self.trust.fork(name).is_some() {
+            self.set_phase(
+                name,
+                Phase::Forked,
+                "two signed heads contend for one place",
+            );
+            return;
+        }
+        let Some(head) = self.trust.head(name) else {
+            return;
+        };
+        let (head_id, seq, release_id) = (head.id(), head.seq, head.release);
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        if channel
+            .target
+            .as_ref()
+            .is_some_and(|target| target.plan.head == head_id)
+        {
+            return;
+        }
+        if channel.target.as_ref().is_some_and(|target| target.busy) {
+            // the step under way ends first; its end looks here again
+            return;
+        }
+        if channel
+            .slots
+            .active
+            .as_ref()
+            .is_some_and(|slot| slot.release == release_id)
+        {
+            if channel.target.take().is_some() || channel.phase != Phase::Soaking {
+                self.set_phase(name, Phase::Active, "");
+            }
+            return;
+        }
+        if channel.slots.failed.contains(&head_id) {
+            channel.target = None;
+            if channel.phase != Phase::Refused {
+                self.set_phase(name, Phase::Refused, "this release failed its probe here");
+            }
+            return;
+        }
+        let Some(release) = self.trust.release(&release_id).cloned() else {
+            self.set_phase(name, Phase::Fetching, "waiting for the release record");
+            self.ask_for_records(None);
+            return;
+        };
+        self.event(Event::HeadAccepted {
+            channel: name.clone(),
+            seq,
+            head: head_id,
+            release: release_id,
+        });
+        let chosen = match self.choose_variant(&release) {
+            Ok(index) => index,
+            Err(reason) => {
+                self.event(Event::NoVariant {
+                    channel: name.clone(),
+                    release: release_id,
+                    reason: reason.clone(),
+                });
+                if let Some(channel) = self.channels.get_mut(name) {
+                    channel.target = None;
+                }
+                self.set_phase(name, Phase::Refused, &reason);
+                return;
+            }
+        };
+        let files = files_of(&release, chosen);
+        let plan = SlotPlan {
+            channel: name.clone(),
+            head: head_id,
+            release: release_id,
+            variant: chosen as u32,
+            files: files
+                .iter()
+                .map(|file| (file.path.clone(), file.blake3))
+                .collect(),
+        };
+        if let Some(channel) = self.channels.get_mut(name) {
+            channel.target = Some(Target {
+                seq,
+                plan,
+                files: files.clone(),
+                told: false,
+                busy: false,
+                done: false,
+            });
+        }
+        self.set_phase(name, Phase::Fetching, "");
+        for file in files {
+            self.require_file(file.blake3, file.length, file.chunk_map);
+        }
+    }
+
+    /// The first variant, in this node's order of preference, that this machine can run.
+    pub(crate) fn choose_variant(&self, release: &Release) -> Result<usize, String> {
+        let facts = &self.config.facts;
+        let mut reasons = Vec::new();
+        let preference = |index: &usize| {
+            let quantization = &release.variants[*index].quantization;
+            let wanted = self
+                .config
+                .variant_preference
+                .iter()
+                .position(|name| name == quantization);
+            (wanted.unwrap_or(usize::MAX), *index)
+        };
+        let mut order: Vec<usize> = (0..release.variants.len()).collect();
+        order.sort_by_key(preference);
+        for index in order {
+            let variant = &release.variants[index];
+            let requires = &variant.requires;
+            let name = &variant.quantization;
+            let architecture = requires.architecture.as_str();
+            if !architecture.is_empty() && architecture != facts.architecture {
+                reasons.push(format!(
+                    "{name} is for {architecture}, this is {}",
+                    facts.architecture
+                ));
+            } else if requires.ram_bytes > facts.ram_bytes {
+                let (needs, has) = (requires.ram_bytes, facts.ram_bytes);
+                reasons.push(format!(
+                    "{name} needs {needs} bytes of memory, this machine has {has}"
+                ));
+            } else if requires.disk_bytes > facts.disk_bytes {
+                let (needs, has) = (requires.disk_bytes, facts.disk_bytes);
+                reasons.push(format!(
+                    "{name} needs {needs} bytes of disk, {has} are free"
+                ));
+            } else if let Some(missing) = requires
+                .isa
+                .iter()
+                .find(|isa| !facts.isa.iter().any(|has| has == isa.as_str()))
+            {
+                reasons.push(format!("{name} needs the instruction set {missing}"));
+            } else {
+                return Ok(index);
+            }
+        }
+        Err(format!(
+            "no variant fits this machine: {}",
+            reasons.join("; ")
+        ))
+    }
+}
+/// All files of a variant, with the release's own tokenizer and template.
+fn files_of(release: &Release, variant: usize) -> Vec<FileEntry> {
+    let mut files = release.variants[variant].files.clone();
+    files.extend(release.tokenizer.iter().cloned());
+    files.extend(release.template.iter().cloned());
+    files
+}
+
+pub(crate) fn remember_failed(slots: &mut Slots, head: RecordId) {
+    if !slots.failed.contains(&head) {
+        slots.failed.push(head);
+    }
+    let excess = slots.failed.len().saturating_sub(bounds::FAILED_HEADS);
+    slots.failed.drain(..excess);
+}

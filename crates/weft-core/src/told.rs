@@ -1,0 +1,100 @@
+//! What a node tells about its channels.
+
+use std::collections::BTreeMap;
+
+use weft_record::{Hash, Name};
+
+use crate::{
+    config::{ChannelStatus, FetchStatus, Phase},
+    file::FilePhase,
+    io::Event,
+    message::{Payload, Peer},
+    node::Node,
+    target::Target,
+};
+
+impl<P: Payload> Node<P> {
+    pub(crate) fn target_mut(&mut self, name: &Name) -> Option<&mut Target> {
+        self.channels.get_mut(name)?.target.as_mut()
+    }
+
+    pub(crate) fn set_phase(&mut self, name: &Name, phase: Phase, reason: &str) {
+        if let Some(channel) = self.channels.get_mut(name) {
+            channel.phase = phase;
+            reason.clone_into(&mut channel.reason);
+        }
+    }
+
+    /// Tells once a target when all its files have been opened.
+    pub(crate) fn fetch_started(&mut self, file: &Hash) {
+        let names: Vec<Name> = self.channels.keys().cloned().collect();
+        for name in names {
+            let files = &self.files;
+            let Some(target) = self
+                .channels
+                .get_mut(&name)
+                .and_then(|ch| ch.target.as_mut())
+            else {
+                continue;
+            };
+            let concerns = target.files.iter().any(|entry| entry.blake3 == *file);
+            let opened = target.files.iter().all(|entry| {
+                files.get(&entry.blake3).is_some_and(|state| {
+                    !matches!(state.phase, FilePhase::Opening | FilePhase::Dormant)
+                })
+            });
+            if !concerns || !opened || std::mem::replace(&mut target.told, true) {
+                continue;
+            }
+            let release = target.plan.release;
+            let fetch = self.fetch_status(&name).unwrap_or_default();
+            self.event(Event::FetchStarted {
+                channel: name,
+                release,
+                bytes_total: fetch.bytes_total,
+                bytes_resumed: fetch.bytes_resumed,
+                bytes_reused: fetch.bytes_reused,
+            });
+        }
+    }
+
+    pub(crate) fn channel_status(&self, name: &Name) -> ChannelStatus {
+        let channel = &self.channels[name];
+        let head = self.trust.head(name);
+        ChannelStatus {
+            channel: name.clone(),
+            seq: head.map(|head| head.seq),
+            target: head.map(|head| head.release),
+            active: channel.slots.active.as_ref().map(|slot| slot.release),
+            previous: channel.slots.previous.as_ref().map(|slot| slot.release),
+            phase: channel.phase,
+            fetch: self.fetch_status(name),
+            reason: channel.reason.clone(),
+        }
+    }
+
+    pub(crate) fn fetch_status(&self, name: &Name) -> Option<FetchStatus> {
+        let target = self.channels.get(name)?.target.as_ref()?;
+        let mut status = FetchStatus::default();
+        let mut by_peer: BTreeMap<Peer, u64> = BTreeMap::new();
+        for entry in &target.files {
+            status.bytes_total += entry.length;
+            let Some(file) = self.files.get(&entry.blake3) else {
+                continue;
+            };
+            let figures = &file.figures;
+            status.bytes_held += figures.bytes_held;
+            status.bytes_resumed += figures.bytes_resumed;
+            status.bytes_reused += figures.bytes_reused;
+            status.bytes_fetched += figures.bytes_fetched;
+            status.bytes_duplicate += figures.bytes_duplicate;
+            status.chunks_total += file.map.chunks.len() as u64;
+            status.chunks_held += file.chunks_held();
+            for (peer, chunks) in &figures.by_peer {
+                *by_peer.entry(*peer).or_default() += chunks;
+            }
+        }
+        status.chunks_by_peer = by_peer.into_iter().collect();
+        Some(status)
+    }
+}
