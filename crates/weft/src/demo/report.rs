@@ -173,6 +173,9 @@ impl Interruption {
 impl Transfer {
     /// Takes in what a node says about its fetch.
     pub(crate) fn see(&mut self, glance: &Glance, at_s: f64) {
+        if glance.is_between() {
+            return;
+        }
         let fetch = &glance.fetch;
         if fetch.bytes_held > 0 && self.begun_s.is_none() {
             self.begun_s = Some(at_s);
@@ -323,8 +326,23 @@ mod tests {
     fn glance(fetch: FetchStatus) -> Glance {
         Glance {
             fetch,
+            phase: Some(weft_core::Phase::Fetching),
             ..Glance::default()
         }
+    }
+
+    #[test]
+    fn the_last_fetch_is_not_taken_for_the_next_one() {
+        let mut transfer = Transfer::default();
+        let mut glance = glance(fetch(100, 100, 100, 0, 0));
+        glance.phase = Some(weft_core::Phase::Active);
+        glance.active = Some("1.0.0".into());
+        glance.target = Some("1.1.0".into());
+        transfer.see(&glance, 1.0);
+        assert_eq!((transfer.bytes_fetched, transfer.last.bytes_total), (0, 0));
+        glance.phase = Some(weft_core::Phase::Fetching);
+        transfer.see(&glance, 1.0);
+        assert_eq!(transfer.bytes_fetched, 100);
     }
 
     #[test]

@@ -61,6 +61,16 @@ impl Glance {
         self.answering && self.active.as_deref() == Some(version)
     }
 
+    /// Whether a new head is known and nothing was begun for it yet: the fetch that is
+    /// told is then still the one before.
+    pub(crate) fn is_between(&self) -> bool {
+        let at_rest = matches!(
+            self.phase,
+            Some(Phase::Idle | Phase::Soaking | Phase::Active)
+        );
+        at_rest && self.active != self.target
+    }
+
     fn line(&self) -> String {
         let fetch = &self.fetch;
         let mut line = self.phase.map_or("down", phase).to_owned();
