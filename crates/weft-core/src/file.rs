@@ -7,11 +7,7 @@ use std::{
 
 use weft_record::ChunkMap;
 
-use crate::{
-    bits::Bits,
-    config::RestoredFile,
-    message::Peer,
-};
+use crate::{bits::Bits, config::RestoredFile, message::Peer};
 
 /// A file of a release, complete or not.
 #[derive(Debug)]

@@ -61,6 +61,9 @@ impl<P: Payload> Node<P> {
     pub(crate) fn channel_status(&self, name: &Name) -> ChannelStatus {
         let channel = &self.channels[name];
         let head = self.trust.head(name);
+        // until a busy step ends, the fetch may still be that of the head before
+        let wanted = channel.target.as_ref().map(|target| target.plan.head);
+        let current = wanted == head.map(weft_record::Verified::id);
         ChannelStatus {
             channel: name.clone(),
             seq: head.map(|head| head.seq),
@@ -68,7 +71,7 @@ impl<P: Payload> Node<P> {
             active: channel.slots.active.as_ref().map(|slot| slot.release),
             previous: channel.slots.previous.as_ref().map(|slot| slot.release),
             phase: channel.phase,
-            fetch: self.fetch_status(name),
+            fetch: current.then(|| self.fetch_status(name)).flatten(),
             reason: channel.reason.clone(),
         }
     }
