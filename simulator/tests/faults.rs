@@ -260,7 +260,9 @@ fn a_model_suspected_while_it_answers_is_probed_again() {
 
 #[test]
 fn a_full_disk_waits_and_loses_nothing() {
-    let release = VirtualRelease::new("1.0.0", 32, CHUNK_BYTES, 0);
+    let mut release = VirtualRelease::new("1.0.0", 32, CHUNK_BYTES, 0);
+    // more than is free at the start: no reason to refuse, space may come
+    release.requires.disk_bytes = 1 << 50;
     let (mut world, mut admin, channel) = mesh(12, 2, &[&release], plain);
     let id = publish(&mut world, &mut admin, &release);
     assert!(world.run(60 * SECOND_US, |world| {
@@ -277,6 +279,8 @@ fn a_full_disk_waits_and_loses_nothing() {
         *node == 1 && matches!(event, Event::DiskTrouble { text, .. } if text.contains("no space"))
     });
     assert!(told);
+    let status = world.node(1).unwrap().status();
+    assert!(status.channels[0].reason.contains("no space"), "{status:?}");
     world.disk(1).full = false;
     assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, id)));
     assert_eq!(checkers::no_refetch(&mut world, 1), Vec::new());

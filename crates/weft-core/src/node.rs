@@ -38,6 +38,8 @@ pub struct Node<P> {
     pub(crate) unsaved_retry_us: Option<u64>,
     pub(crate) digest_due_us: u64,
     pub(crate) counters: Counters,
+    /// The disk refused something and no write has succeeded since.
+    troubled: bool,
     operations: BTreeMap<OpId, Pending<P>>,
     next_operation: u64,
     outputs: VecDeque<Output<P>>,
@@ -113,6 +115,7 @@ impl<P: Payload> Node<P> {
             unsaved_retry_us: None,
             digest_due_us: now_us + bounds::DIGEST_INTERVAL_US,
             counters: Counters::default(),
+            troubled: false,
             operations: BTreeMap::new(),
             next_operation: 0,
             outputs: VecDeque::new(),
@@ -325,10 +328,32 @@ impl<P: Payload> Node<P> {
             },
             _ => "the driver answered with the wrong kind of outcome".to_owned(),
         };
+        // shown until a write succeeds again
+        for channel in self
+            .channels
+            .values_mut()
+            .filter(|channel| channel.waits_for_bytes())
+        {
+            channel.reason.clone_from(&text);
+            self.troubled = true;
+        }
         self.event(Event::DiskTrouble {
             text,
             retry_in_us: bounds::DISK_RETRY_US,
         });
+    }
+
+    /// The disk works again.
+    pub(crate) fn trouble_over(&mut self) {
+        if std::mem::take(&mut self.troubled) {
+            for channel in self
+                .channels
+                .values_mut()
+                .filter(|channel| channel.waits_for_bytes())
+            {
+                channel.reason.clear();
+            }
+        }
     }
 
     fn run_timers(&mut self) {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use weft_record::{FileEntry, Hash, Name, RecordId, Release};
+use weft_record::{FileEntry, Hash, Name, RecordId, Release, Variant};
 
 use crate::{
     bounds,
-    config::Phase,
+    config::{Facts, Phase},
     file::FilePhase,
     io::{Event, SlotPlan, Slots},
     message::Payload,
@@ -41,6 +41,11 @@ pub(crate) struct Target {
 }
 
 impl Channel {
+    /// Whether its next step needs the disk to take more.
+    pub(crate) fn waits_for_bytes(&self) -> bool {
+        matches!(self.phase, Phase::Fetching | Phase::Staging)
+    }
+
     pub(crate) fn new(slots: Slots) -> Self {
         let phase = if slots.active.is_some() {
             Phase::Active
@@ -189,9 +194,9 @@ impl<P: Payload> Node<P> {
     }
 
     /// The first variant, in this node's order of preference, that this machine can run.
+    /// Free disk comes and goes: a variant for which there is none now is taken only if
+    /// no other fits, and the fetch then waits for space.
     pub(crate) fn choose_variant(&self, release: &Release) -> Result<usize, String> {
-        let facts = &self.config.facts;
-        let mut reasons = Vec::new();
         let preference = |index: &usize| {
             let quantization = &release.variants[*index].quantization;
             let wanted = self
@@ -203,42 +208,43 @@ impl<P: Payload> Node<P> {
         };
         let mut order: Vec<usize> = (0..release.variants.len()).collect();
         order.sort_by_key(preference);
+        let (mut reasons, mut runs) = (Vec::new(), Vec::new());
         for index in order {
-            let variant = &release.variants[index];
-            let requires = &variant.requires;
-            let name = &variant.quantization;
-            let architecture = requires.architecture.as_str();
-            if !architecture.is_empty() && architecture != facts.architecture {
-                reasons.push(format!(
-                    "{name} is for {architecture}, this is {}",
-                    facts.architecture
-                ));
-            } else if requires.ram_bytes > facts.ram_bytes {
-                let (needs, has) = (requires.ram_bytes, facts.ram_bytes);
-                reasons.push(format!(
-                    "{name} needs {needs} bytes of memory, this machine has {has}"
-                ));
-            } else if requires.disk_bytes > facts.disk_bytes {
-                let (needs, has) = (requires.disk_bytes, facts.disk_bytes);
-                reasons.push(format!(
-                    "{name} needs {needs} bytes of disk, {has} are free"
-                ));
-            } else if let Some(missing) = requires
-                .isa
-                .iter()
-                .find(|isa| !facts.isa.iter().any(|has| has == isa.as_str()))
-            {
-                reasons.push(format!("{name} needs the instruction set {missing}"));
-            } else {
-                return Ok(index);
+            match misfit(&release.variants[index], &self.config.facts) {
+                Some(reason) => reasons.push(reason),
+                None => runs.push(index),
             }
         }
-        Err(format!(
-            "no variant fits this machine: {}",
-            reasons.join("; ")
-        ))
+        let disk_bytes = self.config.facts.disk_bytes;
+        let has_room = |index: &&usize| release.variants[**index].requires.disk_bytes <= disk_bytes;
+        let chosen = runs.iter().find(has_room).or(runs.first());
+        chosen
+            .copied()
+            .ok_or_else(|| format!("no variant fits this machine: {}", reasons.join("; ")))
     }
 }
+
+/// Why this machine can never run the variant.
+fn misfit(variant: &Variant, facts: &Facts) -> Option<String> {
+    let (requires, name) = (&variant.requires, &variant.quantization);
+    let architecture = requires.architecture.as_str();
+    if !architecture.is_empty() && architecture != facts.architecture {
+        return Some(format!(
+            "{name} is for {architecture}, this is {}",
+            facts.architecture
+        ));
+    }
+    if requires.ram_bytes > facts.ram_bytes {
+        let (needs, has) = (requires.ram_bytes, facts.ram_bytes);
+        return Some(format!(
+            "{name} needs {needs} bytes of memory, this machine has {has}"
+        ));
+    }
+    let has = |isa: &&Name| facts.isa.iter().any(|has| has == isa.as_str());
+    let missing = requires.isa.iter().find(|isa| !has(isa));
+    missing.map(|isa| format!("{name} needs the instruction set {isa}"))
+}
+
 /// All files of a variant, with the release's own tokenizer and template.
 fn files_of(release: &Release, variant: usize) -> Vec<FileEntry> {
     let mut files = release.variants[variant].files.clone();

@@ -223,6 +223,10 @@ impl<P: Payload> Node<P> {
             self.trouble(&outcome);
             return;
         }
+        self.trouble_over();
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
         let length = state.chunk_length(index).unwrap_or(0);
         state.held.set(index as usize);
         state.figures.bytes_held += length;
