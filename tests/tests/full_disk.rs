@@ -99,9 +99,6 @@ fn a_node_with_a_full_disk_waits_and_goes_on_when_there_is_room() {
     still_answers(&site, &home, "1.0.0");
 }
 
-#[path = "support/bundle.rs"]
-mod bundle;
-
 /// The node still answers from the version it had.
 fn still_answers(site: &Site, home: &str, version: &str) {
     let status = site.status(home).unwrap();
