@@ -165,6 +165,12 @@ fn check_mode(path: &Path, file: &File) -> Result<(), KeyFileError> {
         path: path.to_owned(),
         source,
     })?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::Read {
+            path: path.to_owned(),
+            source: io::Error::other("it is not a file"),
+        });
+    }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::LooseMode {
@@ -225,6 +231,13 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
+
+    #[test]
+    fn a_folder_is_no_key_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = load_secret(folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("not a file"), "{refused}");
+    }
 
     /// RFC 8410, section 10.3, and the public key of the same section.
     const RFC_SECRET: &str = "-----BEGIN PRIVATE KEY-----\n\

@@ -9,7 +9,7 @@ use weft_keys::SecretKey;
 use weft_node::Home;
 use weft_record::{
     Envelope, Hash, Head, Kind, Memo, MeshId, Name, NameError, PrivacyFloors, RecordId, Release,
-    Role, Root, Scope, Trust, Validity, codec, seal,
+    Role, Root, Scope, Trust, Validity, Verified, codec, seal,
 };
 
 use crate::{
@@ -174,6 +174,17 @@ pub(crate) fn publish(
             "use the key that `weft mesh init` made",
         )
     };
+    // a record that is here already would be "known", whoever signs it again
+    let signs = |root: &Verified<Root>| {
+        let mut roles = root.roles.iter();
+        roles.any(|role| {
+            role.kinds.contains(&Kind::Release.number()) && role.keys.contains(&key.public())
+        })
+    };
+    if !trust.root().is_some_and(signs) {
+        let reason = "its newest root lets this key sign no release";
+        return Err(refused("release", &reason));
+    }
     let mut memo = Memo::default();
     let envelope = seal(Kind::Release, mesh_id, codec::encode(release), &[key]);
     let id = envelope.record_id();
