@@ -22,7 +22,9 @@ use super::{
 const FOLDER: &str = "WEFT_TEST_STORE";
 const KILLS: u64 = 24;
 const CHUNK_BYTES: usize = 4000;
-const CHUNKS: u64 = 12;
+/// Many small steps a release, so that no machine is through with all releases
+/// before the last kill.
+const CHUNKS: u64 = 48;
 
 /// Release `number`: half of its chunks are also in the one before.
 fn model(number: u64) -> Model {
@@ -72,6 +74,8 @@ fn child(folder: &Path) {
         say(&format!("active {number}"));
         store.gc().unwrap();
     }
+    // a very fast machine waits here for its kill
+    thread::sleep(Duration::from_secs(10));
 }
 
 #[test]
