@@ -42,13 +42,7 @@ impl<P: Payload> Node<P> {
         else {
             return;
         };
-        let verdict = self.judge(&plan, outcome);
-        self.event(Event::Probed {
-            channel: name.clone(),
-            release: plan.release,
-            passed: verdict.is_ok(),
-            reason: verdict.clone().err().unwrap_or_default(),
-        });
+        let verdict = self.judge(&name, &plan, outcome);
         match verdict {
             Ok(()) => {
                 if self
@@ -118,8 +112,25 @@ impl<P: Payload> Node<P> {
             .map(|release| release.probe_set.clone())
     }
 
+    /// Compares what was measured, and tells how it ended.
+    pub(crate) fn judge(
+        &mut self,
+        channel: &Name,
+        plan: &SlotPlan,
+        outcome: Outcome<P>,
+    ) -> Result<(), String> {
+        let verdict = self.verdict(plan, outcome);
+        self.event(Event::Probed {
+            channel: channel.clone(),
+            release: plan.release,
+            passed: verdict.is_ok(),
+            reason: verdict.clone().err().unwrap_or_default(),
+        });
+        verdict
+    }
+
     /// Compares what was measured with what the release's signer promised.
-    pub(crate) fn judge(&self, plan: &SlotPlan, outcome: Outcome<P>) -> Result<(), String> {
+    fn verdict(&self, plan: &SlotPlan, outcome: Outcome<P>) -> Result<(), String> {
         let measured = match outcome {
             Outcome::Probed(measured) => measured,
             Outcome::Failed(failure) => return Err(failure.text),

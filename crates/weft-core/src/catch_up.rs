@@ -57,8 +57,7 @@ impl<P: Payload> Node<P> {
             self.send_digests();
             // a batch is bounded: ask its sender for the next one until nothing comes
             if let Some(peer) = from.filter(|peer| self.is_member(peer)) {
-                let have = self.trust.have();
-                self.send(peer, Message::Control(Control::Have(have)));
+                self.send_have(peer);
             }
         }
         if incomplete {
@@ -93,8 +92,7 @@ impl<P: Payload> Node<P> {
         for _ in 0..ASKED_AT_ONCE.min(members.len()) {
             let index = self.random.below(members.len() as u64) as usize;
             let peer = members.swap_remove(index);
-            let have = self.trust.have();
-            self.send(peer, Message::Control(Control::Have(have)));
+            self.send_have(peer);
         }
     }
 

@@ -91,13 +91,7 @@ impl<P: Payload> Node<P> {
         else {
             return;
         };
-        let verdict = self.judge(&plan, outcome);
-        self.event(Event::Probed {
-            channel: name.clone(),
-            release: plan.release,
-            passed: verdict.is_ok(),
-            reason: verdict.clone().err().unwrap_or_default(),
-        });
+        let verdict = self.judge(&name, &plan, outcome);
         match verdict {
             Ok(()) if self.trust.fork(&name).is_some() => {
                 // contended since: what is staged waits

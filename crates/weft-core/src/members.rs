@@ -222,10 +222,15 @@ impl<P: Payload> Node<P> {
         self.send(peer, Message::Control(Control::Digest(digest)));
     }
 
+    /// Tells in full what this node holds: the peer answers with the rest.
+    pub(crate) fn send_have(&mut self, peer: Peer) {
+        let have = self.trust.have();
+        self.send(peer, Message::Control(Control::Have(have)));
+    }
+
     fn digest(&mut self, peer: Peer, digest: TrustDigest) {
         if digest != self.trust.digest() {
-            let have = self.trust.have();
-            self.send(peer, Message::Control(Control::Have(have)));
+            self.send_have(peer);
         }
     }
 }
