@@ -38,8 +38,8 @@ impl<P: Payload> Node<P> {
         let (mut admitted, mut incomplete) = (Vec::new(), false);
         for bytes in envelopes {
             match self.admit(bytes) {
-                Ok(Admission::New(..) | Admission::Merged) => admitted.push(bytes.clone()),
-                Ok(Admission::Known) => {}
+                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => admitted.push(bytes.clone()),
+                Ok(Admission::Known | Admission::Superseded) => {}
                 Ok(Admission::Waiting(_)) => incomplete = true,
                 Err(refusal) => {
                     if !self.refused(from, &refusal) {
@@ -75,7 +75,7 @@ impl<P: Payload> Node<P> {
 
     /// Answers with what the peer lacks, in as many messages as that takes.
     pub(crate) fn have(&mut self, peer: Peer, have: &Have) {
-        let missing = self.trust.missing_for(have, bounds::RECORDS_BYTES);
+        let missing = self.trust.missing_for(have, weft_record::Exchange::All, bounds::RECORDS_BYTES);
         if missing.is_empty() {
             return;
         }

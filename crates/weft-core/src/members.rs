@@ -181,8 +181,8 @@ impl<P: Payload> Node<P> {
                 self.trust.admit(envelope, wall_s, &mut self.memo)
             });
             match admitted {
-                Ok(Admission::New(..) | Admission::Merged) => learned.push(bytes.clone()),
-                Ok(Admission::Known) => {}
+                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => learned.push(bytes.clone()),
+                Ok(Admission::Known | Admission::Superseded) => {}
                 Ok(Admission::Waiting(_)) | Err(_) => {
                     self.counters.records_refused += 1;
                     self.save_learned(learned, knew_root);

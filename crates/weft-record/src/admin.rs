@@ -52,9 +52,9 @@ pub fn next_head(
     let line = trust.line(channel);
     let (seq, prevs, history) = line.next().map_err(|missing| match missing {
         Missing::Head(base) | Missing::Release(base) => BuildError::MissingBase(base),
-        Missing::Root => BuildError::NoRoot(trust.mesh_id()),
+        _ => BuildError::NoRoot(trust.mesh_id()),
     })?;
-    let floor = line.floor();
+    let floor = trust.floor(channel);
     if counter < floor {
         let channel = channel.clone();
         return Err(Refusal::BelowFloor {
@@ -87,11 +87,17 @@ pub fn next_root(trust: &Trust) -> Result<Root, BuildError> {
         epoch: trust.epoch(channel) + 1,
         base: trust.head(channel).map(crate::Verified::id),
     });
+    // a revocation must not end with the key that signed it
+    let kept = trust.revokes().map(|revoke| crate::Kept {
+        kind: Kind::Revoke.number(),
+        id: revoke.id(),
+    });
     Ok(Root {
         version: newest.version + 1,
         prev: Some(newest.id()),
         resets: resets.collect(),
-        kept: Vec::new(),
+        kept: kept.collect(),
+        time_reset_s: None,
         ..Root::clone(newest)
     })
 }
@@ -106,6 +112,7 @@ pub fn seal(kind: Kind, mesh_id: MeshId, body: Vec<u8>, keys: &[&SecretKey]) -> 
         mesh_id,
         body,
         sigs: Vec::new(),
+        proof: None,
     };
     for key in keys {
         envelope.sign(key);

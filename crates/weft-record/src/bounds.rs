@@ -45,6 +45,29 @@ pub const MAX_NOTES_BYTES: usize = 4096;
 pub const MAX_LICENCE_BYTES: usize = 256;
 /// Heads that one head may follow: as many as may contend for one place.
 pub const MAX_PREVS: usize = 8;
+/// Records that a root keeps by name: 33 bytes each, so that a root stays below half of
+/// the longest record; more than that are co-signed instead.
+pub const MAX_KEPT: usize = 1024;
+/// Labels of one node.
+pub const MAX_LABELS: usize = 32;
+/// Longest reason of a control or revocation.
+pub const MAX_REASON_BYTES: usize = 1024;
+/// Highest number of a control: an admin changes their mind often, not for ever.
+pub const MAX_CONTROL_NUMBER: u32 = 255;
+/// Windows of one timetable: one an hour of every day.
+pub const MAX_WINDOWS: usize = 7 * 24;
+/// Minutes of a day.
+pub const MINUTES_PER_DAY: u16 = 24 * 60;
+/// Metrics of one task.
+pub const MAX_METRICS: usize = 32;
+/// Buckets of one metric.
+pub const MAX_BUCKETS: usize = 256;
+/// Addresses in an invitation.
+pub const MAX_ADDRESSES: usize = 16;
+/// Longest address.
+pub const MAX_ADDRESS_BYTES: usize = 256;
+/// Longest invitation: all addresses and labels at their longest.
+pub const MAX_INVITATION_BYTES: usize = 16 * 1024;
 /// A whole has 10 000 basis points.
 pub const BASIS_POINTS: u16 = 10_000;
 
@@ -66,12 +89,39 @@ pub const MAX_RELEASES: usize = 16_384;
 /// Heads kept that contend for one place: two are the proof, a few more let every
 /// node hold the same ones.
 pub const MAX_CONTENDERS: usize = 8;
+/// Revocations kept: admins' keys, nodes and releases.
+pub const MAX_REVOKES: usize = 8192;
+/// Enrolments kept; further nodes are checked when they show theirs.
+pub const MAX_ENROLMENTS: usize = 16_384;
+/// Enrolments kept of one node: the one that counts, and a few that may count under
+/// another root.
+pub const MAX_ENROLMENTS_PER_NODE: usize = 4;
+/// Controls kept.
+pub const MAX_CONTROLS: usize = 2048;
+/// Blueprints kept, each by its newest version.
+pub const MAX_BLUEPRINTS: usize = 256;
+/// Telemetry tasks kept.
+pub const MAX_TASKS: usize = 256;
+/// Opened aggregates kept.
+pub const MAX_AGGREGATES: usize = 4096;
+/// Signatures kept of one record by keys that no root knows yet.
+pub const MAX_SPARE_SIGNATURES: usize = 8;
+/// Records of which such signatures are kept.
+pub const MAX_SPARE_RECORDS: usize = 256;
+/// Hashes of a proof that one signed history continues another: two a level of a tree
+/// of [`MAX_HEADS`] leaves.
+pub const MAX_PROOF_HASHES: usize = 2 * 17;
+/// Longest encoded envelope with the proof before it.
+pub const MAX_ENVELOPE_BYTES: usize = MAX_RECORD_BYTES + 32 * (MAX_PROOF_HASHES + 1) + 32;
 /// Half-signed records that wait for the rest of their signatures.
 pub const MAX_HALF_SIGNED: usize = 64;
 /// Signature results remembered before the older half is forgotten.
 pub const MAX_MEMO_ENTRIES: usize = 32_768;
 /// Entries in what a peer says it holds: the message stays below 256 KiB.
 pub const MAX_HAVE_HEADS: usize = MAX_CHANNELS * MAX_CONTENDERS;
+/// Other records named in what a peer says it holds, 8 bytes each: more than all bounds
+/// above allow together.
+pub const MAX_HAVE_OTHERS: usize = 16_384;
 /// Releases that a peer may ask for at once.
 pub const MAX_HAVE_WANTS: usize = MAX_CHANNELS;
 

@@ -5,20 +5,21 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, Hash, Head, Name, RecordId, Release, Trust, Verified,
-    bounds::{MAX_HAVE_HEADS, MAX_HAVE_WANTS},
+    Envelope, Hash, Head, Kind, Name, RecordId, Release, Trust, Verified,
+    bounds::{MAX_HAVE_HEADS, MAX_HAVE_OTHERS, MAX_HAVE_WANTS},
     line::Line,
 };
 
-/// What a verifier holds, in 72 bytes: equal digests mean equal records. Signatures
-/// beyond the threshold, and releases that no head names, are not part of it.
+/// What a verifier holds, in 72 bytes: with equal digests neither lacks anything that the
+/// other has. Signatures beyond the threshold, releases that no head names, enrolments and
+/// heads whose way was proven are not part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustDigest {
     /// Version of the newest root; 0 for none.
     pub root_version: u64,
     /// The newest root.
     pub root: RecordId,
-    /// Over the ids of all heads and of the releases that they name.
+    /// Over the newest heads of every channel and all other records.
     pub records: Hash,
 }
 
@@ -34,6 +35,20 @@ pub struct Have {
     pub heads: Vec<HaveHead>,
     /// Releases that a reset vouches for and that are not here.
     pub wants: Vec<RecordId>,
+    /// The first eight bytes of the ids of all other records, sorted.
+    pub others: Vec<u64>,
+    /// Channels of which every head is wanted: one came that may contend with one whose
+    /// way is not known here.
+    pub whole: Vec<Name>,
+}
+
+/// What two nodes exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Everything.
+    All,
+    /// Roots, revocations and hashes over enrolments: enough to be mended by.
+    Trust,
 }
 
 /// One head that a verifier holds, with all that it follows.
@@ -49,21 +64,32 @@ pub struct HaveHead {
     pub id: RecordId,
 }
 
+impl Have {
+    fn holds(&self, id: &RecordId) -> bool {
+        self.others.binary_search(&short(id)).is_ok()
+    }
+}
+
 impl Trust {
     /// What this verifier holds, in brief.
     pub fn digest(&self) -> TrustDigest {
         let mut hasher = blake3::Hasher::new_derive_key("weft v1 trust digest");
-        let mut releases = BTreeSet::new();
+        // the newest heads stand for all that they follow: each names those before it
         for line in self.lines.values() {
-            for head in line.heads() {
-                hasher.update(head.id().as_bytes());
-                releases.insert(head.release);
+            for tip in line.tips() {
+                hasher.update(tip.as_bytes());
+            }
+            hasher.update(&[0]);
+            if let Some(base) = line.base_head() {
+                hasher.update(base.id().as_bytes());
+                let held = self.releases.contains_key(&base.release);
+                hasher.update(&[u8::from(held)]);
             }
         }
-        // a mark between them: 32 bytes of head are never taken for a release
-        hasher.update(&[0]);
-        for release in releases.iter().filter(|id| self.releases.contains_key(id)) {
-            hasher.update(release.as_bytes());
+        hasher.update(&[1]);
+        let others: BTreeSet<RecordId> = self.other_records().map(|(id, _)| id).collect();
+        for id in &others {
+            hasher.update(id.as_bytes());
         }
         let (root_version, root) = self.newest_root();
         TrustDigest {
@@ -80,29 +106,50 @@ impl Trust {
         let mut wants = Vec::new();
         for line in self.lines.values() {
             let base = line.base_head().into_iter();
-            let tips = line.tips().filter_map(|tip| line.find(tip));
+            let certain = |head: &&Verified<Head>| {
+                !line.is_undecided() || line.certain_heads().any(|one| one.id() == head.id())
+            };
+            let tips = line.tips().filter_map(|tip| line.find(tip)).filter(certain);
             heads.extend(base.chain(tips).map(have_head));
             let wanted = line.base_head().map(|base| base.release);
             wants.extend(wanted.filter(|release| !self.releases.contains_key(release)));
         }
         // only then, so that no channel is left out for another's samples
         for line in self.lines.values() {
-            heads.extend(samples(line.own_heads()).map(have_head));
+            let certain: Vec<&Verified<Head>> = line.certain_heads().collect();
+            let newest = certain.last().filter(|_| line.is_undecided());
+            heads.extend(newest.copied().map(have_head));
+            heads.extend(samples(&certain).map(have_head));
         }
         heads.truncate(MAX_HAVE_HEADS);
         wants.truncate(MAX_HAVE_WANTS);
+        let mut others: Vec<u64> = self.other_records().map(|(id, _)| short(&id)).collect();
+        others.sort_unstable();
+        others.truncate(MAX_HAVE_OTHERS);
+        let undecided = self.lines.values().filter(|line| line.is_undecided());
+        let whole = undecided.map(|line| line.channel.clone()).collect();
         Have {
             root_version,
             root,
             heads,
             wants,
+            others,
+            whole,
         }
     }
 
     /// What a verifier that holds this lacks, in an order in which it can admit it,
     /// at most `budget_bytes` encoded, but at least one record (a head with its release)
     /// if it lacks any. What did not fit comes when it asks again with what it then holds.
-    pub fn missing_for(&self, have: &Have, budget_bytes: usize) -> Vec<Envelope> {
+    ///
+    /// Who is far behind on a channel gets its newest head with the proof that it continues
+    /// what they hold, not all heads between.
+    pub fn missing_for(
+        &self,
+        have: &Have,
+        exchange: Exchange,
+        budget_bytes: usize,
+    ) -> Vec<Envelope> {
         let mut batch = Batch {
             left_bytes: budget_bytes,
             ..Batch::default()
@@ -123,6 +170,18 @@ impl Trust {
         for root in roots {
             batch.add(root.envelope());
         }
+        let revokes = self
+            .revokes()
+            .map(|revoke| (revoke.id(), revoke.envelope()));
+        let root = self.enroll_root().map(|root| (root.id(), root.envelope()));
+        for (id, envelope) in revokes.chain(root) {
+            if !have.holds(&id) {
+                batch.add(envelope);
+            }
+        }
+        if exchange == Exchange::Trust {
+            return batch.envelopes;
+        }
         for line in self.lines.values() {
             self.add_line(&mut batch, line, have);
         }
@@ -131,7 +190,32 @@ impl Trust {
                 batch.add_release(release);
             }
         }
+        for (id, envelope) in self.other_records() {
+            let first = [Kind::Revoke, Kind::EnrollRoot].map(Kind::number);
+            if first.contains(&envelope.kind) || have.holds(&id) {
+                continue;
+            }
+            let task = self.tasks().find(|task| task.id() == id);
+            let pair = task.map(|task| [task.leader.node, task.helper.node]);
+            for enroll in pair
+                .iter()
+                .flatten()
+                .filter_map(|node| self.enrolment(node))
+            {
+                batch.add(enroll.envelope());
+            }
+            batch.add(envelope);
+        }
         batch.envelopes
+    }
+
+    /// Records that are neither roots nor releases nor heads that count, without
+    /// enrolments, which travel with their nodes.
+    fn other_records(&self) -> impl Iterator<Item = (RecordId, &Envelope)> {
+        let witnesses = self.witnesses.keys();
+        let witnesses = witnesses.filter_map(|channel| self.witness(channel));
+        self.other_envelopes()
+            .chain(witnesses.map(|head| (head.id(), head.envelope())))
     }
 
     fn add_line(&self, batch: &mut Batch, line: &Line, have: &Have) {
@@ -141,11 +225,16 @@ impl Trust {
             .clone()
             .filter(|head| head.epoch == line.epoch)
             .map(|head| (head.seq, head.id));
-        if is_ahead(line, their_newest.max()) {
+        if is_ahead(line, their_newest.clone().max()) {
             return;
         }
+        let newest = their_newest.max().map(|(_, id)| id);
         let theirs = theirs.map(|head| &head.id);
         let known = line.known_by(theirs.clone());
+        let whole = have.whole.contains(&line.channel);
+        let lacking = line.own_heads().len().saturating_sub(known.len());
+        let skip = !whole && lacking > SKIP_HEADS;
+        let proven = skip.then(|| line.prove(newest.as_ref())).flatten();
         let mut releases: BTreeSet<RecordId> = BTreeSet::new();
         if let Some(base) = line.base_head() {
             if !theirs.clone().any(|id| *id == base.id()) {
@@ -155,6 +244,16 @@ impl Trust {
                 }
             }
             releases.insert(base.release);
+        }
+        if let Some((head, proof)) = proven {
+            let mut envelope = head.envelope().clone();
+            envelope.proof = Some(proof);
+            let release = self.release(&head.release);
+            batch.add_together(
+                release.filter(|one| !releases.contains(&one.id())),
+                &envelope,
+            );
+            return;
         }
         let own = line.own_heads();
         let held = own.iter().filter(|head| known.contains(&head.id()));
@@ -172,6 +271,12 @@ impl Trust {
     }
 }
 
+fn short(id: &RecordId) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.as_bytes()[..8]);
+    u64::from_be_bytes(first)
+}
+
 /// Whether the other's newest head is not known here and lies beyond all that are. What
 /// it lacks, if anything, can be told only once this side has caught up; without this
 /// rule the whole line would be sent in vain.
@@ -182,8 +287,8 @@ fn is_ahead(line: &Line, their_newest: Option<(u64, RecordId)>) -> bool {
 
 /// Heads before the newest: all of the last few, then at doubling distances, so that one
 /// on another branch finds the place where the branches part.
-fn samples(heads: &[Verified<Head>]) -> impl Iterator<Item = &Verified<Head>> {
-    let before = heads.iter().rev().enumerate().skip(1);
+fn samples<'a>(heads: &[&'a Verified<Head>]) -> impl Iterator<Item = &'a Verified<Head>> {
+    let before = heads.iter().rev().copied().enumerate().skip(1);
     let near_or_doubling = |(distance, _): &(usize, &Verified<Head>)| {
         *distance <= SAMPLES_NEAR || distance.is_power_of_two()
     };
@@ -198,6 +303,10 @@ fn have_head(head: &Verified<Head>) -> HaveHead {
         id: head.id(),
     }
 }
+
+/// From so many heads on that are lacking, a proof takes their place: it is shorter than
+/// a few of them.
+const SKIP_HEADS: usize = 32;
 
 /// Forks are noticed after a few heads.
 const SAMPLES_NEAR: usize = 16;

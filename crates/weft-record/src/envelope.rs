@@ -2,13 +2,15 @@ use serde::{Deserialize, Serialize};
 use weft_keys::{PublicKey, SecretKey, Signature, domain};
 
 use crate::{
-    Kind, MeshId, RecordId, Refusal,
-    bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
+    HistoryProof, Kind, MeshId, RecordId, Refusal,
+    bounds::{MAX_ENVELOPE_BYTES, MAX_PROOF_HASHES, MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec::{self, byte_string},
 };
 
-/// The only version of the envelope.
+/// The version of the envelope.
 pub const ENVELOPE_VERSION: u8 = 1;
+/// Stands first where a proof of history precedes the envelope.
+const PROVEN: u8 = 128;
 
 /// A record as it travels and is kept: the body exactly as it was signed, and
 /// the signatures over it.
@@ -24,11 +26,26 @@ pub struct Envelope {
     pub body: Vec<u8>,
     /// Signatures, sorted by key, one a key.
     pub sigs: Vec<(PublicKey, Signature)>,
+    /// For a head far ahead of the verifier: that it continues the verifier's line. Not
+    /// signed, since it needs no trust.
+    pub proof: Option<HistoryProof>,
 }
 
 impl Envelope {
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
+        let plain = self.encode_plain();
+        match &self.proof {
+            None => plain,
+            Some(proof) => codec::encode(&Proven {
+                mark: PROVEN,
+                proof: proof.clone(),
+                envelope: plain,
+            }),
+        }
+    }
+
+    fn encode_plain(&self) -> Vec<u8> {
         let sigs = self
             .sigs
             .iter()
@@ -46,6 +63,32 @@ impl Envelope {
     /// Takes an envelope apart; whether its signatures count is for
     /// [`Trust`](crate::Trust) to say.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.first() != Some(&PROVEN) {
+            return Self::decode_plain(bytes);
+        }
+        let malformed = |source| Refusal::Malformed {
+            part: "proof",
+            source,
+        };
+        let proven: Proven = codec::decode(bytes, MAX_ENVELOPE_BYTES).map_err(malformed)?;
+        let hashes = proven.proof.subtrees.len();
+        if hashes > MAX_PROOF_HASHES {
+            return Err(Refusal::TooLong {
+                bytes: hashes * 32,
+                limit: MAX_PROOF_HASHES * 32,
+            });
+        }
+        let envelope = Self::decode_plain(&proven.envelope)?;
+        if envelope.kind != Kind::Head.number() {
+            return Err(Refusal::UnknownKind(envelope.kind));
+        }
+        Ok(Self {
+            proof: Some(proven.proof),
+            ..envelope
+        })
+    }
+
+    fn decode_plain(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > MAX_RECORD_BYTES {
             return Err(Refusal::TooLong {
                 bytes: bytes.len(),
@@ -87,6 +130,7 @@ impl Envelope {
             mesh_id: wire.mesh_id,
             body: wire.body,
             sigs,
+            proof: None,
         })
     }
 
@@ -167,4 +211,13 @@ struct Wire {
     #[serde(with = "byte_string")]
     body: Vec<u8>,
     sigs: Vec<([u8; 32], Signature)>,
+}
+
+/// An envelope after the proof that goes with it.
+#[derive(Serialize, Deserialize)]
+struct Proven {
+    mark: u8,
+    proof: HistoryProof,
+    #[serde(with = "byte_string")]
+    envelope: Vec<u8>,
 }

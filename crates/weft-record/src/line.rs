@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Head, Missing, Name, RecordId, Refusal, Verified,
+    Head, HistoryProof, Missing, Name, RecordId, Refusal, Verified,
     bounds::{MAX_CONTENDERS, MAX_HEADS, MAX_PREVS},
-    history::History,
+    history::{self, History, Subtrees},
 };
 
 /// Two valid heads contend for one place. Nobody newly activates anything of this
@@ -39,6 +39,19 @@ pub(crate) struct Line {
     places: BTreeMap<RecordId, Place>,
     tips: BTreeSet<RecordId>,
     fork: Option<Fork>,
+    /// Heads whose way from an earlier one was proven, not walked.
+    gaps: BTreeMap<RecordId, Gap>,
+}
+
+/// What lies between a head and the earlier one from which it was proven.
+#[derive(Clone, Debug)]
+struct Gap {
+    from: Option<RecordId>,
+    /// The first place whose head is not here...
+    start: u64,
+    /// ...and the first after it whose head is.
+    seq: u64,
+    subtrees: Subtrees,
 }
 
 #[derive(Clone, Debug)]
@@ -53,8 +66,16 @@ struct Place {
 /// Where a head would go.
 pub(crate) struct Opening {
     history: History,
+    gap: Option<Gap>,
     /// The least floor it may have.
     pub(crate) floor: u64,
+}
+
+impl Opening {
+    /// Whether it was found by a proof, which then must stay with the head.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.gap.is_some()
+    }
 }
 
 /// All heads that some heads follow, and these themselves, by place.
@@ -71,6 +92,7 @@ impl Line {
             places: BTreeMap::new(),
             tips: BTreeSet::new(),
             fork: None,
+            gaps: BTreeMap::new(),
         }
     }
 
@@ -128,6 +150,58 @@ impl Line {
             .unwrap_or(0)
     }
 
+    /// Whether a head lies where the way was proven and not walked: only the whole line
+    /// tells if it is part of it or contends with it.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.tips.len() > 1 && !self.gaps.is_empty()
+    }
+
+    /// Heads that are certain: while the line is undecided, those before all gaps.
+    pub(crate) fn certain_heads(&self) -> impl Iterator<Item = &Verified<Head>> {
+        let most = match self.is_undecided() {
+            true => self.gaps.values().map(|gap| gap.start).min(),
+            false => None,
+        };
+        let own = self.own_heads().iter();
+        own.filter(move |head| most.is_none_or(|most| head.seq < most))
+    }
+
+    /// Shows that the newest head continues the line of an earlier one, which must be the
+    /// only one at its place, or of none.
+    pub(crate) fn prove(&self, from: Option<&RecordId>) -> Option<(&Verified<Head>, HistoryProof)> {
+        let tip = match self.tips.len() {
+            1 => self.tips.first()?,
+            _ => return None,
+        };
+        let end = self.places.get(tip)?.seq;
+        let ancestry = self.ancestry(std::iter::once(tip));
+        let start = match from {
+            Some(from) => {
+                let seq = self.places.get(from)?.seq;
+                if ancestry.get(&seq)?.iter().ne(std::iter::once(from)) {
+                    return None;
+                }
+                seq + 1
+            }
+            None => 0,
+        };
+        if start >= end {
+            return None;
+        }
+        let leaves = ancestry.range(start..end);
+        let mut known: Subtrees = leaves
+            .map(|(seq, heads)| ((*seq, 0), history::leaf(heads.iter())))
+            .collect();
+        for gap in self.gaps.values() {
+            known.extend(&gap.subtrees);
+        }
+        let proof = HistoryProof {
+            from: from.copied(),
+            subtrees: history::prove(start, end, &known)?,
+        };
+        Some((self.find(tip)?, proof))
+    }
+
     /// What a new head must say: its place, what it follows, and its history.
     pub(crate) fn next(&self) -> Result<(u64, Vec<RecordId>, History), Missing> {
         if self.tips.is_empty() {
@@ -146,12 +220,17 @@ impl Line {
             .filter_map(|id| self.places.get(id))
             .map(|place| place.seq)
             .max();
-        let history = self.history_after(&prevs);
+        let history = self.history_after(&prevs)?;
         Ok((newest.map_or(0, |seq| seq + 1), prevs, history))
     }
 
-    /// Holds a head against the heads that it says it follows.
-    pub(crate) fn open(&self, head: &Head) -> Result<Result<Opening, Missing>, Refusal> {
+    /// Holds a head against the heads that it says it follows or, where they are not
+    /// here, against the proof that it continues this line.
+    pub(crate) fn open(
+        &self,
+        head: &Head,
+        proof: Option<&HistoryProof>,
+    ) -> Result<Result<Opening, Missing>, Refusal> {
         let broken = || Refusal::BrokenChain {
             channel: head.channel.clone(),
             seq: head.seq,
@@ -166,18 +245,23 @@ impl Line {
             let floor = self.base_head().map_or(0, |base| base.counter_floor);
             Opening {
                 history: History::default(),
+                gap: None,
                 floor,
+            }
+        } else if let Some(missing) = self.first_missing(&head.prevs) {
+            if self.base == Some(missing) {
+                return Err(broken());
+            }
+            match proof.map(|proof| self.open_proven(head, proof)) {
+                Some(Ok(Some(opening))) => opening,
+                Some(Err(refusal)) => return Err(refusal),
+                Some(Ok(None)) | None => return Ok(Err(Missing::Head(missing))),
             }
         } else {
             let (mut newest, mut floor) = (0, 0);
             for prev in &head.prevs {
                 let Some(place) = self.places.get(prev) else {
-                    let misplaced = self.base == Some(*prev);
-                    return if misplaced {
-                        Err(broken())
-                    } else {
-                        Ok(Err(Missing::Head(*prev)))
-                    };
+                    continue;
                 };
                 newest = newest.max(place.seq);
                 floor = floor.max(place.counter_floor);
@@ -185,9 +269,13 @@ impl Line {
             if newest.checked_add(1) != Some(head.seq) || self.is_redundant(&head.prevs) {
                 return Err(broken());
             }
-            Opening {
-                history: self.history_after(&head.prevs),
-                floor,
+            match self.history_after(&head.prevs) {
+                Ok(history) => Opening {
+                    history,
+                    gap: None,
+                    floor,
+                },
+                Err(missing) => return Ok(Err(missing)),
             }
         };
         if opening.history.root() != head.history {
@@ -217,13 +305,75 @@ impl Line {
         Ok(Ok(opening))
     }
 
+    /// The way is not walked: it must be proven from a head that is here.
+    fn open_proven(&self, head: &Head, proof: &HistoryProof) -> Result<Option<Opening>, Refusal> {
+        let refused = || Refusal::BadProof {
+            channel: head.channel.clone(),
+            seq: head.seq,
+        };
+        let (mut history, floor) = match &proof.from {
+            Some(from) => {
+                let Some(place) = self.places.get(from) else {
+                    return Ok(None);
+                };
+                let mut history = place.history.clone();
+                history.push(std::iter::once(from));
+                (history, place.counter_floor)
+            }
+            // it would say nothing about heads that are here
+            None if !self.places.is_empty() || self.base.is_some() != self.has_base => {
+                return Ok(None);
+            }
+            None => {
+                let floor = self.base_head().map_or(0, |base| base.counter_floor);
+                (History::default(), floor)
+            }
+        };
+        let start = history.size();
+        if start > head.seq {
+            return Err(refused());
+        }
+        let subtrees = history.extend(head.seq, &proof.subtrees);
+        let subtrees = subtrees.ok_or_else(refused)?;
+        if history.root() != head.history {
+            return Err(refused());
+        }
+        let gap = Gap {
+            from: proof.from,
+            start,
+            seq: head.seq,
+            subtrees,
+        };
+        Ok(Some(Opening {
+            history,
+            gap: Some(gap),
+            floor,
+        }))
+    }
+
+    fn first_missing(&self, prevs: &[RecordId]) -> Option<RecordId> {
+        let mut missing = prevs.iter().filter(|prev| !self.places.contains_key(prev));
+        missing.next().copied()
+    }
+
     /// Puts in a head whose opening was found.
     pub(crate) fn insert(&mut self, head: Verified<Head>, opening: Opening) {
         let id = head.id();
         for prev in &head.prevs {
             self.tips.remove(prev);
         }
-        self.tips.insert(id);
+        if let Some(gap) = opening.gap {
+            if let Some(from) = &gap.from {
+                self.tips.remove(from);
+            }
+            self.gaps.insert(id, gap);
+        }
+        // where a gap is filled, what follows may be here already
+        let followed =
+            !self.gaps.is_empty() && self.places.values().any(|place| place.prevs.contains(&id));
+        if !followed {
+            self.tips.insert(id);
+        }
         let place = Place {
             seq: head.seq,
             prevs: head.prevs.clone(),
@@ -234,7 +384,29 @@ impl Line {
         let before = |other: &Verified<Head>| (other.seq, other.id()) < (head.seq, id);
         let index = self.own_heads().partition_point(before) + usize::from(self.has_base);
         self.heads.insert(index, head);
+        self.close_gaps();
         self.fork = self.look_for_fork();
+    }
+
+    /// Forgets the gaps whose heads are all here by now.
+    fn close_gaps(&mut self) {
+        let walked = |id: &RecordId, gap: &Gap| {
+            let Some(place) = self.places.get(id) else {
+                return false;
+            };
+            let mut ancestry = self.walk(place.prevs.iter(), false);
+            ancestry.retain(|seq, _| (gap.start..gap.seq).contains(seq));
+            ancestry.len() as u64 == gap.seq - gap.start
+        };
+        let closed: Vec<RecordId> = self
+            .gaps
+            .iter()
+            .filter(|(id, gap)| walked(id, gap))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in closed {
+            self.gaps.remove(&id);
+        }
     }
 
     /// Puts in the head that the epoch begins with.
@@ -252,15 +424,29 @@ impl Line {
         self.ancestry(tips).into_values().flatten().collect()
     }
 
+    /// What this head and all that it follows name.
+    pub(crate) fn releases_before(&self, id: &RecordId) -> BTreeSet<RecordId> {
+        let before = self.known_by(std::iter::once(id));
+        let heads = before.iter().filter_map(|id| self.find(id));
+        heads.map(|head| head.release).collect()
+    }
+
     fn ancestry<'a>(&self, tips: impl Iterator<Item = &'a RecordId>) -> Ancestry {
+        self.walk(tips, true)
+    }
+
+    /// What these heads follow, over gaps too if wanted.
+    fn walk<'a>(&self, tips: impl Iterator<Item = &'a RecordId>, over_gaps: bool) -> Ancestry {
         let mut found = Ancestry::new();
-        let mut open: Vec<&RecordId> = tips.collect();
+        let mut open: Vec<RecordId> = tips.copied().collect();
         while let Some(id) = open.pop() {
-            let Some(place) = self.places.get(id) else {
+            let Some(place) = self.places.get(&id) else {
                 continue;
             };
-            if found.entry(place.seq).or_default().insert(*id) {
+            if found.entry(place.seq).or_default().insert(id) {
                 open.extend(&place.prevs);
+                let gap = self.gaps.get(&id).filter(|_| over_gaps);
+                open.extend(gap.and_then(|gap| gap.from));
             }
         }
         found
@@ -276,19 +462,27 @@ impl Line {
         prevs.iter().any(|prev| before.contains(prev))
     }
 
-    fn history_after(&self, prevs: &[RecordId]) -> History {
+    /// Over these heads and all that they follow; with several, every one must be here.
+    fn history_after(&self, prevs: &[RecordId]) -> Result<History, Missing> {
         if let [prev] = prevs
             && let Some(place) = self.places.get(prev)
         {
             let mut history = place.history.clone();
             history.push(std::iter::once(prev));
-            return history;
+            return Ok(history);
+        }
+        let ancestry = self.ancestry(prevs.iter());
+        let mut inside = self.gaps.keys().filter_map(|id| self.places.get(id));
+        let crossed = inside.find(|place| ancestry.contains_key(&place.seq));
+        if let Some(place) = crossed {
+            let missing = self.first_missing(&place.prevs).unwrap_or(RecordId::ZERO);
+            return Err(Missing::Head(missing));
         }
         let mut history = History::default();
-        for heads in self.ancestry(prevs.iter()).values() {
+        for heads in ancestry.values() {
             history.push(heads.iter());
         }
-        history
+        Ok(history)
     }
 
     fn look_for_fork(&self) -> Option<Fork> {
@@ -300,14 +494,21 @@ impl Line {
             .iter()
             .map(|tip| self.ancestry(std::iter::once(tip)))
             .collect();
-        let (first, second) = (&branches[0], &branches[1]);
-        let contended = first.iter().find_map(|(seq, ours)| {
-            let theirs = second.get(seq)?;
-            let a = ours.difference(theirs).next()?;
-            let b = theirs.difference(ours).next()?;
-            Some((*seq, (*a.min(b), *a.max(b))))
-        });
-        let (seq, proof) = contended?;
+        let first = &branches[0];
+        let contended = |ours: &Ancestry, theirs: &Ancestry| {
+            ours.iter().find_map(|(seq, ours)| {
+                let theirs = theirs.get(seq)?;
+                let a = ours.difference(theirs).next()?;
+                let b = theirs.difference(ours).next()?;
+                Some((*seq, (*a.min(b), *a.max(b))))
+            })
+        };
+        // two branches may not meet where a gap hides one of them
+        let mut pairs = branches
+            .iter()
+            .enumerate()
+            .flat_map(|(index, ours)| branches[index + 1..].iter().map(move |b| (ours, b)));
+        let (seq, proof) = pairs.find_map(|(ours, theirs)| contended(ours, theirs))?;
         let common = first.iter().rev().find_map(|(seq, heads)| {
             let shared = branches.iter().all(|branch| branch.get(seq) == Some(heads));
             let single = heads.first().filter(|_| heads.len() == 1)?;

@@ -126,6 +126,24 @@ pub enum Refusal {
         /// The head's place.
         seq: u64,
     },
+    /// A proof that does not show that a head continues the line.
+    #[error("the proof does not show that head {seq} of channel {channel} continues the line here")]
+    BadProof {
+        /// The channel.
+        channel: Name,
+        /// The head's place.
+        seq: u64,
+    },
+    /// A key that was revoked has signed it.
+    #[error("key {0}, which was revoked, has signed it")]
+    RevokedKey(PublicKey),
+    /// A task that gives less privacy than the root asks for, or whose aggregators have
+    /// one owner.
+    #[error("the task gives too little privacy: {0}")]
+    Privacy(&'static str),
+    /// An aggregate that is not what its task asks for.
+    #[error("the aggregate does not fit its task")]
+    OtherTask,
     /// A head that lowers the security floor.
     #[error("channel {channel} is at floor {current}, the head lowers it to {floor}")]
     FloorLowered {
@@ -157,6 +175,24 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether only a peer that means harm, or is broken, can have sent it: no honest node
+    /// ever accepted it, whatever it knew. All other refusals depend on what is known
+    /// here, so that an honest peer may be behind, or ahead.
+    pub const fn is_senders_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLong { .. }
+                | Self::Malformed { .. }
+                | Self::Invalid { .. }
+                | Self::WeakKey(_)
+                | Self::UnsortedSignatures
+                | Self::TooManySignatures(_)
+                | Self::BadSignature(_)
+                | Self::OtherMesh { .. }
+                | Self::BadProof { .. }
+        )
+    }
+
     /// The class of attack that this looks like; an honest peer with a broken disk
     /// looks the same.
     pub const fn attack(&self) -> &'static str {
@@ -170,11 +206,12 @@ impl Refusal {
             Self::WeakKey(_) => "weak key",
             Self::OtherMesh { .. } => "replay to another mesh",
             Self::OutOfScope { .. } | Self::BrokenChain { .. } => "mix-and-match",
-            Self::BelowThreshold { .. } => "key compromise below threshold",
+            Self::BelowThreshold { .. } | Self::RevokedKey(_) => "key compromise below threshold",
+            Self::Privacy(_) | Self::OtherTask => "forged aggregate",
             Self::RootDoesNotFollow { .. } | Self::RootConflict { .. } => {
                 "key compromise at threshold"
             }
-            Self::OtherHistory { .. } => "equivocation",
+            Self::OtherHistory { .. } | Self::BadProof { .. } => "equivocation",
             Self::ResetGoesBack { .. }
             | Self::EpochPast { .. }
             | Self::FloorLowered { .. }

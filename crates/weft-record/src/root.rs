@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 use weft_keys::PublicKey;
 
 use crate::{
-    Hash, Invalid, Kind, MeshId, Name, RecordId,
-    bounds::{BASIS_POINTS, MAX_KEYS, MAX_KINDS, MAX_RESETS, MAX_ROLES, MAX_SCOPE_NAMES},
+    Invalid, Kind, MeshId, Name, RecordId,
+    bounds::{BASIS_POINTS, MAX_KEPT, MAX_KEYS, MAX_KINDS, MAX_RESETS, MAX_ROLES, MAX_SCOPE_NAMES},
     check,
 };
 
@@ -24,8 +24,11 @@ pub struct Root {
     pub roles: Vec<Role>,
     /// Channels that begin a new epoch, sorted by channel.
     pub resets: Vec<Reset>,
-    /// Records of lost signers that still count, sorted by kind.
+    /// Records of lost signers that still count, sorted.
     pub kept: Vec<Kept>,
+    /// Sets the least time that nodes believe in, even back: for a mesh whose clock was
+    /// driven ahead. Seconds since 1970.
+    pub time_reset_s: Option<u64>,
     /// From when until when it is fresh.
     pub validity: Validity,
     /// The least privacy that any telemetry task of this mesh must give.
@@ -69,13 +72,13 @@ pub struct Reset {
     pub base: Option<RecordId>,
 }
 
-/// Records that count although their signer is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A record that counts although its signer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Kept {
-    /// Of which kind.
+    /// Its kind.
     pub kind: u8,
-    /// Merkle root over their ids.
-    pub merkle_root: Hash,
+    /// The record.
+    pub id: RecordId,
 }
 
 /// When a root is fresh, in seconds since 1970.
@@ -121,6 +124,7 @@ impl Root {
             roles,
             resets: Vec::new(),
             kept: Vec::new(),
+            time_reset_s: None,
             validity,
             privacy,
         };
@@ -151,8 +155,8 @@ impl Root {
             // the first epoch of every channel is 0
             check::number("a reset's epoch", reset.epoch, 1, u64::MAX)?;
         }
-        check::length("kept", self.kept.len(), 0, MAX_KINDS)?;
-        check::sorted("kept", self.kept.iter().map(|kept| kept.kind))?;
+        check::length("kept", self.kept.len(), 0, MAX_KEPT)?;
+        check::sorted("kept", self.kept.iter())?;
         check::number(
             "until_s",
             self.validity.until_s,
@@ -165,18 +169,6 @@ impl Root {
             0,
             u64::from(BASIS_POINTS),
         )
-    }
-
-    /// Roles that may sign this kind for this channel (or for any, without one).
-    pub(crate) fn roles_for(
-        &self,
-        kind: Kind,
-        channel: Option<&Name>,
-    ) -> impl Iterator<Item = &Role> {
-        self.roles.iter().filter(move |role| {
-            role.kinds.binary_search(&kind.number()).is_ok()
-                && channel.is_none_or(|channel| role.channels.contains(channel))
-        })
     }
 }
 
@@ -215,7 +207,16 @@ impl Scope {
         }
     }
 
-    fn check(&self, field: &'static str) -> Result<(), Invalid> {
+    /// Whether it covers all that the other covers.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(_), Self::Only(names)) => names.iter().all(|name| self.contains(name)),
+        }
+    }
+
+    pub(crate) fn check(&self, field: &'static str) -> Result<(), Invalid> {
         let Self::Only(names) = self else {
             return Ok(());
         };

@@ -3,29 +3,90 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    ENVELOPE_VERSION, Envelope, Head, Invalid, Kind, Refusal, Release, Root,
-    bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
+    Aggregate, Beacon, Blueprint, Control, ENVELOPE_VERSION, Enroll, EnrollRoot, Envelope, Head,
+    Invalid, Kind, Name, Refusal, Release, Revoke, Role, Root, Scope, Task,
+    bounds::{MAX_PROOF_HASHES, MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec,
 };
 
 /// A decoded body whose own rules hold.
+#[derive(Clone, Debug)]
 pub(super) enum Body {
     Root(Box<Root>),
     Release(Box<Release>),
+    /// Not decoded: a release as one channel's role must have signed it.
+    ReleaseFor(Name),
     Head(Head),
+    Control(Control),
+    Blueprint(Box<Blueprint>),
+    Beacon(Beacon),
+    Enroll(Enroll),
+    EnrollRoot(EnrollRoot),
+    Revoke(Revoke),
+    Task(Box<Task>),
+    Aggregate(Box<Aggregate>),
 }
 
 impl Body {
     pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, Refusal> {
-        match kind {
-            Kind::Root => decode(kind, bytes, Root::check)
-                .map(Box::new)
-                .map(Self::Root),
-            Kind::Release => decode(kind, bytes, Release::check)
-                .map(Box::new)
-                .map(Self::Release),
-            Kind::Head => decode(kind, bytes, Head::check).map(Self::Head),
+        Ok(match kind {
+            Kind::Root => Self::Root(Box::new(decode(kind, bytes, Root::check)?)),
+            Kind::Release => Self::Release(Box::new(decode(kind, bytes, Release::check)?)),
+            Kind::Head => Self::Head(decode(kind, bytes, Head::check)?),
+            Kind::Control => Self::Control(decode(kind, bytes, Control::check)?),
+            Kind::Blueprint => Self::Blueprint(Box::new(decode(kind, bytes, Blueprint::check)?)),
+            Kind::Beacon => Self::Beacon(decode(kind, bytes, Beacon::check)?),
+            Kind::Enroll => Self::Enroll(decode(kind, bytes, Enroll::check)?),
+            Kind::EnrollRoot => Self::EnrollRoot(decode(kind, bytes, EnrollRoot::check)?),
+            Kind::Revoke => Self::Revoke(decode(kind, bytes, Revoke::check)?),
+            Kind::Task => Self::Task(Box::new(decode(kind, bytes, Task::check)?)),
+            Kind::Aggregate => Self::Aggregate(Box::new(decode(kind, bytes, Aggregate::check)?)),
+        })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Root(_) => Kind::Root,
+            Self::Release(_) | Self::ReleaseFor(_) => Kind::Release,
+            Self::Head(_) => Kind::Head,
+            Self::Control(_) => Kind::Control,
+            Self::Blueprint(_) => Kind::Blueprint,
+            Self::Beacon(_) => Kind::Beacon,
+            Self::Enroll(_) => Kind::Enroll,
+            Self::EnrollRoot(_) => Kind::EnrollRoot,
+            Self::Revoke(_) => Kind::Revoke,
+            Self::Task(_) => Kind::Task,
+            Self::Aggregate(_) => Kind::Aggregate,
         }
+    }
+
+    /// The channel that it is for, if its kind has one.
+    pub(super) fn channel(&self) -> Option<&Name> {
+        match self {
+            Self::ReleaseFor(channel) => Some(channel),
+            Self::Head(head) => Some(&head.channel),
+            Self::Control(control) => Some(&control.channel),
+            Self::Blueprint(blueprint) => blueprint.settings.channel.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether this role may sign it: kind, channel and site.
+    pub(super) fn is_signed_by(&self, role: &Role) -> bool {
+        let sites = match self {
+            Self::Enroll(enroll) => role.sites.contains(&enroll.site),
+            Self::Blueprint(blueprint) => role.sites.covers(&blueprint.selector.sites),
+            Self::Task(task) => match &task.site {
+                Some(site) => role.sites.contains(site),
+                None => role.sites == Scope::All,
+            },
+            _ => true,
+        };
+        role.kinds.binary_search(&self.kind().number()).is_ok()
+            && self
+                .channel()
+                .is_none_or(|channel| role.channels.contains(channel))
+            && sites
     }
 }
 
@@ -56,6 +117,16 @@ pub(super) fn check_frame(envelope: &Envelope) -> Result<(), Refusal> {
     }
     if envelope.sigs.len() > MAX_SIGNATURES {
         return Err(Refusal::TooManySignatures(envelope.sigs.len()));
+    }
+    let hashes = envelope
+        .proof
+        .as_ref()
+        .map_or(0, |proof| proof.subtrees.len());
+    if hashes > MAX_PROOF_HASHES {
+        return Err(Refusal::TooLong {
+            bytes: hashes * 32,
+            limit: MAX_PROOF_HASHES * 32,
+        });
     }
     if !envelope.sigs.is_sorted_by(|a, b| a.0 < b.0) {
         return Err(Refusal::UnsortedSignatures);

@@ -7,7 +7,7 @@ use super::{
     body::{Body, encoded_length},
 };
 use crate::{
-    Envelope, Kind, Memo, RecordId, Refusal, Role,
+    Envelope, Memo, RecordId, Refusal, Verified,
     bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
     line::Line,
 };
@@ -23,10 +23,14 @@ impl Trust {
         memo: &mut Memo,
     ) -> Result<Admission, Refusal> {
         let message = known.signed_bytes_of(&id);
-        let mut merged = false;
+        let (mut merged, mut spare) = (false, Vec::new());
         for (key, signature) in &other.sigs {
             let held = known.signature_of(key);
-            if held.is_some_and(|held| held <= signature) || !self.may_sign(body, key) {
+            if held.is_some_and(|held| held <= signature) {
+                continue;
+            }
+            if !self.may_sign(body, key) {
+                spare.push((*key, *signature));
                 continue;
             }
             let room = held.is_some() || has_room(&known);
@@ -38,30 +42,31 @@ impl Trust {
                 merged = true;
             }
         }
+        self.spare.keep(id, spare);
         if !merged {
             return Ok(Admission::Known);
         }
         self.replace_envelope(body, &id, known);
+        if matches!(body, Body::Enroll(_)) {
+            // it may count again
+            self.judge_enrolments(memo);
+        }
         Ok(Admission::Merged)
     }
 
     fn may_sign(&self, body: &Body, key: &PublicKey) -> bool {
-        let Some(newest) = self.roots.last() else {
-            return false;
-        };
-        let in_role = |role: &Role| role.keys.binary_search(key).is_ok();
-        match body {
+        let own = match body {
             Body::Root(root) => {
                 let before = usize::try_from(root.version.saturating_sub(2)).ok();
                 let old = before.and_then(|index| self.roots.get(index));
-                root.keys.binary_search(key).is_ok()
-                    || old.is_some_and(|old| old.keys.binary_search(key).is_ok())
+                return root.keys.binary_search(key).is_ok()
+                    || old.is_some_and(|old| old.keys.binary_search(key).is_ok());
             }
-            Body::Release(_) => newest.roles_for(Kind::Release, None).any(in_role),
-            Body::Head(head) => newest
-                .roles_for(Kind::Head, Some(&head.channel))
-                .any(in_role),
-        }
+            Body::Revoke(revoke) => revoke.target == crate::RevokeTarget::Key(*key),
+            Body::Aggregate(_) => return false,
+            _ => false,
+        };
+        own || self.is_named(body, key)
     }
 
     fn replace_envelope(&mut self, body: &Body, id: &RecordId, envelope: Envelope) {
@@ -79,11 +84,38 @@ impl Trust {
             Body::Head(head) => {
                 let heads = self.lines.get_mut(&head.channel).map(Line::heads_mut);
                 let found = heads.into_iter().flatten().find(|head| head.id() == *id);
-                if let Some(head) = found {
+                let witness = self.witnesses.get_mut(&head.channel);
+                let witness = witness.filter(|head| head.id() == *id);
+                if let Some(head) = found.or(witness) {
                     *head = head.with_envelope(envelope);
                 }
             }
+            Body::Enroll(enroll) => {
+                let held = self.others.enrolments.get_mut(&enroll.node);
+                let mut held = held.into_iter().flatten();
+                if let Some(held) = held.find(|held| held.enroll.id() == *id) {
+                    held.enroll = held.enroll.with_envelope(envelope);
+                }
+            }
+            Body::Control(_) => renew(self.others.controls.get_mut(id), envelope),
+            Body::Revoke(_) => renew(self.others.revokes.get_mut(id), envelope),
+            Body::Task(_) => renew(self.others.tasks.get_mut(id), envelope),
+            Body::Blueprint(blueprint) => {
+                renew(self.others.blueprints.get_mut(&blueprint.name), envelope);
+            }
+            Body::Beacon(_) => {
+                let mut beacons = self.others.beacons.values_mut();
+                renew(beacons.find(|beacon| beacon.id() == *id), envelope);
+            }
+            Body::EnrollRoot(_) => renew(self.others.enroll_root.as_mut(), envelope),
+            Body::ReleaseFor(_) | Body::Aggregate(_) => {}
         }
+    }
+}
+
+fn renew<T: Clone>(record: Option<&mut Verified<T>>, envelope: Envelope) {
+    if let Some(record) = record {
+        *record = record.with_envelope(envelope);
     }
 }
 

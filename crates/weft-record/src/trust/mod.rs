@@ -2,17 +2,28 @@
 
 mod body;
 mod heads;
+mod members;
 mod merge;
+mod others;
+mod revokes;
 mod roots;
 mod signers;
+mod spare;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_keys::PublicKey;
 
 use crate::{
     Envelope, Fork, Head, Kind, Memo, MeshId, Name, RecordId, Refusal, Release, Root, Verified,
     bounds::MAX_HALF_SIGNED, line::Line,
 };
 use body::{Body, check_frame};
+use others::Others;
+use spare::Spare;
+
+pub use heads::Verdict;
+pub use members::Standing;
 
 /// All that a node believes: the root chain, the releases and the heads of every
 /// channel. It begins with the mesh id alone; every record comes in through
@@ -25,11 +36,29 @@ pub struct Trust {
     mesh_id: MeshId,
     roots: Vec<Verified<Root>>,
     /// Of channels that were reset: the epoch and what it begins with.
-    epochs: BTreeMap<Name, (u64, Option<RecordId>)>,
+    epochs: BTreeMap<Name, Epoch>,
     pub(crate) releases: BTreeMap<RecordId, Verified<Release>>,
     pub(crate) lines: BTreeMap<Name, Line>,
+    others: Others,
+    /// Of channels whose floor was set by a head that no longer counts: that head.
+    pub(crate) witnesses: BTreeMap<Name, Verified<Head>>,
+    /// Of channels that were reset: what the base and the heads before it name.
+    before_base: BTreeMap<Name, BTreeSet<RecordId>>,
+    revoked_keys: BTreeSet<PublicKey>,
+    revoked_releases: BTreeSet<RecordId>,
+    spare: Spare,
     /// Records that lack signatures, until the rest comes by another path.
     half_signed: BTreeMap<RecordId, Envelope>,
+}
+
+/// A channel's epoch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Epoch {
+    number: u64,
+    /// What it begins with.
+    base: Option<RecordId>,
+    /// Place in the chain of the root that began it.
+    since: usize,
 }
 
 /// What became of a record that was not refused.
@@ -41,6 +70,11 @@ pub enum Admission {
     Known,
     /// It was accepted before, and carried signatures that are new.
     Merged,
+    /// It is in order, and a newer one is here.
+    Superseded,
+    /// A head that no longer counts, since a signer was revoked or replaced; but the floor
+    /// that it set does.
+    Floor(RecordId),
     /// It builds on something that is not here yet, and was not kept.
     Waiting(Missing),
 }
@@ -55,6 +89,12 @@ pub enum Missing {
     Head(RecordId),
     /// The release that it names.
     Release(RecordId),
+    /// Anything that names the key which revokes itself.
+    Key,
+    /// The task that it is of.
+    Task(RecordId),
+    /// The enrolment of an aggregator.
+    Enrolment(PublicKey),
 }
 
 /// How far the newest root can be believed to be the newest.
@@ -77,6 +117,12 @@ impl Trust {
             epochs: BTreeMap::new(),
             releases: BTreeMap::new(),
             lines: BTreeMap::new(),
+            others: Others::default(),
+            witnesses: BTreeMap::new(),
+            before_base: BTreeMap::new(),
+            revoked_keys: BTreeSet::new(),
+            revoked_releases: BTreeSet::new(),
+            spare: Spare::default(),
             half_signed: BTreeMap::new(),
         }
     }
@@ -106,15 +152,9 @@ impl Trust {
         if let Some(half) = self.half_signed.get(&id) {
             envelope.merge_signatures(half);
         }
-        let admitted = match body {
-            Body::Root(root) => self.admit_root(*root, id, envelope.clone(), now_s, memo),
-            Body::Release(release) => {
-                self.admit_release(*release, id, envelope.clone(), now_s, memo)
-            }
-            Body::Head(head) => self.admit_head(head, id, envelope.clone(), now_s, memo),
-        };
+        let admitted = self.admit_body(body, id, envelope.clone(), now_s, memo);
         match &admitted {
-            Ok(Admission::New(..)) => {
+            Ok(Admission::New(..) | Admission::Superseded) => {
                 self.half_signed.remove(&id);
             }
             Err(Refusal::BelowThreshold { have, .. }) if *have > 0 => {
@@ -123,6 +163,27 @@ impl Trust {
             _ => {}
         }
         admitted
+    }
+
+    fn admit_body(
+        &mut self,
+        body: Body,
+        id: RecordId,
+        envelope: Envelope,
+        now_s: u64,
+        memo: &mut Memo,
+    ) -> Result<Admission, Refusal> {
+        if self.roots.is_empty() && body.kind() != Kind::Root {
+            return Ok(Admission::Waiting(Missing::Root));
+        }
+        match body {
+            Body::Root(root) => self.admit_root(*root, id, envelope, now_s, memo),
+            Body::Release(release) => self.admit_release(*release, id, envelope, now_s, memo),
+            Body::Head(head) => self.admit_head(head, id, envelope, now_s, memo),
+            Body::Enroll(enroll) => self.admit_enroll(enroll, id, envelope, now_s, memo),
+            Body::Revoke(revoke) => self.admit_revoke(revoke, id, envelope, now_s, memo),
+            other => self.admit_other(other, id, envelope, now_s, memo),
+        }
     }
 
     /// The mesh.
@@ -175,14 +236,9 @@ impl Trust {
         self.lines.get(channel).and_then(Line::fork)
     }
 
-    /// The least security counter that a channel allows.
-    pub fn floor(&self, channel: &Name) -> u64 {
-        self.lines.get(channel).map_or(0, Line::floor)
-    }
-
     /// How often a channel was reset.
     pub fn epoch(&self, channel: &Name) -> u64 {
-        self.epochs.get(channel).map_or(0, |(epoch, _)| *epoch)
+        self.epochs.get(channel).map_or(0, |epoch| epoch.number)
     }
 
     /// Whether the newest root is fresh by this clock. A clock that stands before the
@@ -209,7 +265,12 @@ impl Trust {
             .values()
             .flat_map(Line::own_heads)
             .map(Verified::envelope);
-        roots.chain(bases).chain(releases).chain(heads)
+        let enrolments = self.others.enrolments.values().flatten();
+        let enrolments = enrolments.map(|held| held.enroll.envelope());
+        let others = self.others.envelopes().map(|(_, envelope)| envelope);
+        let witnesses = self.witnesses.values().map(Verified::envelope);
+        let signed = roots.chain(bases).chain(releases).chain(heads);
+        signed.chain(enrolments).chain(others).chain(witnesses)
     }
 
     /// The envelope of an accepted record.
@@ -221,10 +282,11 @@ impl Trust {
         if let Some(head) = head {
             return Some(head.envelope());
         }
-        self.roots
-            .iter()
-            .find(|root| root.id() == *id)
-            .map(Verified::envelope)
+        let mut roots = self.roots.iter();
+        if let Some(root) = roots.find(|root| root.id() == *id) {
+            return Some(root.envelope());
+        }
+        self.others.find(id)
     }
 
     /// The line on which the next head of this channel goes.
@@ -236,8 +298,8 @@ impl Trust {
     }
 
     fn new_line(&self, channel: &Name) -> Line {
-        let (epoch, base) = self.epochs.get(channel).copied().unwrap_or((0, None));
-        Line::new(channel.clone(), epoch, base)
+        let epoch = self.epochs.get(channel).copied().unwrap_or_default();
+        Line::new(channel.clone(), epoch.number, epoch.base)
     }
 
     fn keep_half_signed(&mut self, id: RecordId, envelope: Envelope) {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Admission, Missing, Trust, signers::Signers};
+use super::{Admission, Epoch, Missing, Trust, body::Body, signers::Signers};
 use crate::{
-    Envelope, Head, Kind, Memo, Name, RecordId, Refusal, Release, Root, Verified,
+    Envelope, Kind, Memo, Name, RecordId, Refusal, Root, Verified,
     bounds::{MAX_CHANNELS, MAX_ROOTS},
     mesh_id_of,
 };
@@ -27,12 +27,13 @@ impl Trust {
             return Ok(Admission::Waiting(Missing::Root));
         }
         let old = before.checked_sub(1).map(|index| self.roots[index].clone());
-        let mut counted = Signers::new(&envelope, &id, memo);
+        // revocations do not reach here: who may sign a root must not depend on what else
+        // a node has heard of, else two halves of a mesh could follow two chains
+        let mut signers = Signers::new(&envelope, &id, memo, None);
         if let Some(old) = &old {
-            counted.root_threshold(old)?;
+            signers.root_threshold(old, Kind::Root)?;
         }
-        counted.root_threshold(&root)?;
-        let keys = counted.keys;
+        signers.root_threshold(&root, Kind::Root)?;
         if let Some(old) = &old
             && root.prev != Some(old.id())
         {
@@ -52,30 +53,35 @@ impl Trust {
             });
         }
         let epochs = self.epochs_after(&root)?;
-        envelope.sigs.retain(|(key, _)| keys.contains(key));
+        let body = Body::Root(Box::new(root.clone()));
+        self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         self.roots.push(Verified::new(root, id, envelope, now_s));
         self.epochs = epochs;
         self.judge_again(memo);
         Ok(Admission::New(Kind::Root, id))
     }
 
-    fn epochs_after(
-        &self,
-        root: &Root,
-    ) -> Result<BTreeMap<Name, (u64, Option<RecordId>)>, Refusal> {
+    fn epochs_after(&self, root: &Root) -> Result<BTreeMap<Name, Epoch>, Refusal> {
         let mut epochs = self.epochs.clone();
         for reset in &root.resets {
-            let current = epochs.get(&reset.channel).copied().unwrap_or((0, None));
-            let stands = current == (reset.epoch, reset.base);
-            if reset.epoch <= current.0 && !stands {
-                let (channel, current) = (reset.channel.clone(), current.0);
+            let current = epochs.get(&reset.channel).copied().unwrap_or_default();
+            let stands = (current.number, current.base) == (reset.epoch, reset.base);
+            if stands {
+                continue;
+            }
+            if reset.epoch <= current.number {
                 return Err(Refusal::ResetGoesBack {
-                    channel,
-                    current,
+                    channel: reset.channel.clone(),
+                    current: current.number,
                     epoch: reset.epoch,
                 });
             }
-            epochs.insert(reset.channel.clone(), (reset.epoch, reset.base));
+            let begun = Epoch {
+                number: reset.epoch,
+                base: reset.base,
+                since: self.roots.len(),
+            };
+            epochs.insert(reset.channel.clone(), begun);
         }
         if epochs.len() > MAX_CHANNELS {
             return Err(Refusal::Full {
@@ -86,36 +92,82 @@ impl Trust {
         Ok(epochs)
     }
 
-    /// Under a new root everything is looked at again, as if it came only now: what
-    /// lost its signers or its epoch goes. Signatures cost nothing, the memo has them.
-    fn judge_again(&mut self, memo: &mut Memo) {
-        let releases = std::mem::take(&mut self.releases);
-        let lines = std::mem::take(&mut self.lines);
-        let heads: Vec<Verified<Head>> = lines
+    /// Everything is looked at again, as if it came only now: what lost its signers or
+    /// its epoch goes. Signatures cost nothing, the memo has them.
+    pub(super) fn judge_again(&mut self, memo: &mut Memo) {
+        self.remember_before_base();
+        let heads: Vec<_> = std::mem::take(&mut self.lines)
             .into_values()
             .flat_map(|line| line.heads().to_vec())
+            .chain(std::mem::take(&mut self.witnesses).into_values())
             .collect();
-        for head in &heads {
-            if self.is_base(head, &head.id()) {
-                self.judge_head_again(head, memo);
-            }
+        let releases = std::mem::take(&mut self.releases);
+        let others = std::mem::take(&mut self.others);
+        // who is known may revoke itself
+        self.others.enrolments.clone_from(&others.enrolments);
+        self.judge_revokes(others.revokes.values(), memo);
+        self.others.enrolments.clear();
+        let (bases, heads): (Vec<_>, Vec<_>) = heads
+            .into_iter()
+            .partition(|head| self.is_base(head, &head.id()));
+        for head in &bases {
+            self.judge(Body::Head((**head).clone()), head, memo);
         }
-        for release in releases.into_values() {
-            let (id, envelope) = (release.id(), release.envelope().clone());
-            let at_s = release.admitted_at_s();
-            // a refusal here means that the new root no longer backs it
-            let _ = self.admit_release(Release::clone(&release), id, envelope, at_s, memo);
+        for release in releases.values() {
+            self.judge(Body::Release(Box::new((**release).clone())), release, memo);
         }
         for head in &heads {
-            if !self.is_base(head, &head.id()) {
-                self.judge_head_again(head, memo);
-            }
+            self.judge(Body::Head((**head).clone()), head, memo);
+        }
+        self.others.enrolments = others.enrolments;
+        self.judge_enrolments(memo);
+        for control in others.controls.values() {
+            self.judge(Body::Control((**control).clone()), control, memo);
+        }
+        for task in others.tasks.values() {
+            self.judge(Body::Task(Box::new((**task).clone())), task, memo);
+        }
+        for aggregate in others.aggregates.values() {
+            self.judge(
+                Body::Aggregate(Box::new((**aggregate).clone())),
+                aggregate,
+                memo,
+            );
+        }
+        for blueprint in others.blueprints.values() {
+            self.judge(
+                Body::Blueprint(Box::new((**blueprint).clone())),
+                blueprint,
+                memo,
+            );
+        }
+        for beacon in others.beacons.values() {
+            self.judge(Body::Beacon((**beacon).clone()), beacon, memo);
+        }
+        if let Some(root) = &others.enroll_root {
+            self.judge(Body::EnrollRoot((**root).clone()), root, memo);
         }
     }
 
-    fn judge_head_again(&mut self, head: &Verified<Head>, memo: &mut Memo) {
-        let (id, envelope) = (head.id(), head.envelope().clone());
-        // as above
-        let _ = self.admit_head(Head::clone(head), id, envelope, head.admitted_at_s(), memo);
+    /// What the base of a reset follows still has its ground, though nothing asks for it:
+    /// a node that is at one of those releases stays there until it has the base's.
+    fn remember_before_base(&mut self) {
+        let lines = self.lines.iter();
+        let found = lines.filter_map(|(channel, line)| {
+            let epoch = self.epochs.get(channel)?;
+            let begins = line.epoch < epoch.number;
+            let releases = line.releases_before(&epoch.base.filter(|_| begins)?);
+            Some((channel.clone(), releases))
+        });
+        let found: Vec<_> = found.collect();
+        self.before_base.extend(found);
+    }
+
+    /// One record again; if it is refused now, it is no longer backed, and gone.
+    pub(super) fn judge<T>(&mut self, body: Body, record: &Verified<T>, memo: &mut Memo) {
+        let id = record.id();
+        let mut envelope = record.envelope().clone();
+        self.spare.return_to(&id, &mut envelope);
+        let _ = self.admit_body(body, id, envelope, record.admitted_at_s(), memo);
     }
 }
