@@ -18,9 +18,9 @@ pub struct Revoke {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RevokeTarget {
     /// An admin's or a node's key: signed by itself or the root, for a node's key also
-    /// by whoever enrolls nodes.
+    /// by a role that signs enrolments and revocations.
     Key(PublicKey),
-    /// A release: signed by the root, or by a role that may sign revocations.
+    /// A release: signed by the root, or by a role that signs releases and revocations.
     Release(RecordId),
 }
 

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Aggregate, Beacon, Blueprint, Control, ENVELOPE_VERSION, Enroll, EnrollRoot, Envelope, Head,
-    Invalid, Kind, Name, Refusal, Release, Revoke, Role, Root, Scope, Task,
+    Invalid, Kind, Name, Refusal, Release, Revoke, RevokeTarget, Role, Root, Scope, Task,
     bounds::{MAX_PROOF_HASHES, MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec,
 };
@@ -82,7 +82,17 @@ impl Body {
             },
             _ => true,
         };
-        role.kinds.binary_search(&self.kind().number()).is_ok()
+        // a role takes back what it may give: releases, or enrolments
+        let gives = match self {
+            Self::Revoke(revoke) => match revoke.target {
+                RevokeTarget::Release(_) => Kind::Release,
+                RevokeTarget::Key(_) => Kind::Enroll,
+            },
+            _ => self.kind(),
+        };
+        let signs = |kind: Kind| role.kinds.binary_search(&kind.number()).is_ok();
+        signs(self.kind())
+            && signs(gives)
             && self
                 .channel()
                 .is_none_or(|channel| role.channels.contains(channel))
