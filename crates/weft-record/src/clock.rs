@@ -46,12 +46,11 @@ impl TimeFloor {
             return false;
         }
         self.root_version = root.version;
-        match root.time_reset_s {
-            Some(time_s) => (self.root_s, self.floor_s) = (time_s, time_s),
-            None => {
-                self.root_s = self.root_s.max(root.validity.from_s);
-                self.floor_s = self.floor_s.max(self.root_s);
-            }
+        if let Some(time_s) = root.time_reset_s {
+            (self.root_s, self.floor_s) = (time_s, time_s);
+        } else {
+            self.root_s = self.root_s.max(root.validity.from_s);
+            self.floor_s = self.floor_s.max(self.root_s);
         }
         true
     }
@@ -108,7 +107,8 @@ mod tests {
             k_site_bp: 1000,
             epsilon_milli: 1000,
         };
-        let genesis = Root::genesis(vec![key], 1, Vec::new(), validity, privacy).unwrap();
+        let genesis = Root::genesis(vec![key], 1, Vec::new(), validity, privacy);
+        let genesis = genesis.expect("a root");
         Root {
             version,
             time_reset_s,

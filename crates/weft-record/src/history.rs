@@ -111,7 +111,7 @@ fn find(start: u64, level: u32, known: &Subtrees) -> Option<Hash> {
 fn cover(from: u64, size: u64) -> Vec<(u64, u32)> {
     let (mut start, mut subtrees) = (from, Vec::new());
     while start < size {
-        let room = 63 - (size - start).leading_zeros();
+        let room = (size - start).ilog2();
         let level = start.trailing_zeros().min(room);
         subtrees.push((start, level));
         start += 1 << level;
@@ -178,10 +178,10 @@ mod tests {
                 earlier.push(std::iter::once(leaf));
             }
             for size in from..200 {
-                let subtrees = prove(from, size, &known).unwrap();
+                let subtrees = prove(from, size, &known).expect("all leaves are known");
                 assert!(subtrees.len() <= 2 * 8, "{from} to {size}");
                 let mut later = earlier.clone();
-                let proven = later.extend(size, &subtrees).unwrap();
+                let proven = later.extend(size, &subtrees).expect("its length fits");
                 assert_eq!(later.root(), tree_hash(&leaves[..size as usize]));
                 // what was proven serves to prove it on, from any earlier place
                 let part = known.iter().filter(|((place, _), _)| *place < from);

@@ -158,10 +158,8 @@ impl Line {
 
     /// Heads that are certain: while the line is undecided, those before all gaps.
     pub(crate) fn certain_heads(&self) -> impl Iterator<Item = &Verified<Head>> {
-        let most = match self.is_undecided() {
-            true => self.gaps.values().map(|gap| gap.start).min(),
-            false => None,
-        };
+        let starts = self.gaps.values().map(|gap| gap.start);
+        let most = starts.min().filter(|_| self.is_undecided());
         let own = self.own_heads().iter();
         own.filter(move |head| most.is_none_or(|most| head.seq < most))
     }

@@ -5,22 +5,26 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use weft_keys::SecretKey;
 use weft_record::{
-    Admission, Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors,
-    ProbeSet, Release, Requires, Role, Root, Scope, Trust, Validity, Variant, codec, mesh_id_of,
-    next_head, seal,
+    Admission, Envelope, Exchange, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
+    PrivacyFloors, ProbeSet, Release, Requires, Role, Root, Scope, Trust, Validity, Variant, codec,
+    mesh_id_of, next_head, seal,
 };
 
 use super::{Figure, median};
 
 /// Heads in the chain.
 const HEADS: usize = 512;
+/// Heads that a node missed while it was away.
+const BEHIND: usize = 1000;
+/// What one message of records may hold: the core's bound.
+const BATCH_BYTES: usize = 256 * 1024;
 /// Rounds; the first only warms up.
 const ROUNDS: usize = 6;
 const NOW_S: u64 = 1_800_000_000;
 
 pub(crate) fn run() -> Result<Vec<Figure>> {
     let key = SecretKey::from_seed([7; 32]);
-    let (mesh_id, chain) = chain(&key)?;
+    let (mesh_id, chain) = chain(&key, HEADS)?;
     let encoded: Vec<Vec<u8>> = chain.iter().map(Envelope::encode).collect();
     let (mut bare, mut cold, mut warm, mut decode) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
@@ -48,7 +52,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         }
     }
     let (bare, cold, warm, decode) = (median(bare), median(cold), median(warm), median(decode));
-    Ok(vec![
+    let mut figures = vec![
         Figure::new("admit, never seen", cold, "records/s").against(format!(
             "{:.2} of the bare strict signature check",
             cold / bare
@@ -65,6 +69,65 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
             "bytes",
         )
         .at_most(1024.0),
+    ];
+    figures.extend(catch_up(&key)?);
+    Ok(figures)
+}
+
+/// A node that missed many heads asks one that has them all, until it lacks nothing;
+/// beside it what sending every head would take.
+fn catch_up(key: &SecretKey) -> Result<Vec<Figure>> {
+    // a root, a release, the head at which it left, and what it missed
+    let (mesh_id, chain) = chain(key, 1 + BEHIND)?;
+    let mut memo = Memo::default();
+    let (mut full, mut left) = (Trust::new(mesh_id), Trust::new(mesh_id));
+    for (place, envelope) in chain.iter().enumerate() {
+        full.admit(envelope.clone(), NOW_S, &mut memo)?;
+        if place < 3 {
+            left.admit(envelope.clone(), NOW_S, &mut memo)?;
+        }
+    }
+    let whole_bytes: usize = chain[3..]
+        .iter()
+        .map(|envelope| envelope.encode().len())
+        .sum();
+    let (mut seconds, mut bytes, mut trips) = (vec![], 0, 0);
+    for _ in 0..ROUNDS {
+        let (mut node, mut memo) = (left.clone(), Memo::default());
+        (bytes, trips) = (0, 0);
+        let start = Instant::now();
+        while node.digest() != full.digest() {
+            let have = node.have();
+            bytes += codec::encode(&have).len();
+            let batch = full.missing_for(&have, Exchange::All, BATCH_BYTES);
+            ensure!(
+                !batch.is_empty() && trips < BEHIND,
+                "the node never catches up"
+            );
+            trips += 1;
+            for envelope in &batch {
+                let encoded = envelope.encode();
+                bytes += encoded.len();
+                node.admit(Envelope::decode(&encoded)?, NOW_S, &mut memo)?;
+            }
+        }
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    let start = Instant::now();
+    let (mut node, mut memo) = (left.clone(), Memo::default());
+    for envelope in &chain[3..] {
+        node.admit(envelope.clone(), NOW_S, &mut memo)?;
+    }
+    let whole_s = start.elapsed().as_secs_f64();
+    let proven_s = median(seconds);
+    Ok(vec![
+        Figure::new("1,000 heads behind: round trips", trips as f64, "").at_most(2.0),
+        Figure::new("1,000 heads behind: bytes both ways", bytes as f64, "bytes").against(format!(
+            "{:.4} of all heads",
+            bytes as f64 / whole_bytes as f64
+        )),
+        Figure::new("1,000 heads behind: both sides' work", proven_s * 1e3, "ms")
+            .against(format!("{:.3} of checking every head", proven_s / whole_s)),
     ])
 }
 
@@ -84,7 +147,7 @@ fn admit(mesh_id: MeshId, records: &[Envelope], memo: &mut Memo) -> Result<f64> 
 }
 
 /// A root, a release and a chain of heads.
-fn chain(key: &SecretKey) -> Result<(MeshId, Vec<Envelope>)> {
+fn chain(key: &SecretKey, heads: usize) -> Result<(MeshId, Vec<Envelope>)> {
     let name = |text: &str| text.parse::<Name>();
     let role = |text: &str, kind: Kind| -> Result<Role> {
         let (keys, kinds) = (vec![key.public()], vec![kind.number()]);
@@ -143,7 +206,7 @@ fn chain(key: &SecretKey) -> Result<(MeshId, Vec<Envelope>)> {
         trust.admit(record.clone(), NOW_S, &mut memo)?;
     }
     let release_id = records[1].record_id();
-    for _ in 0..HEADS {
+    for _ in 0..heads {
         let head = next_head(&trust, &name("stable")?, release_id, Hash::ZERO, NOW_S)?;
         let envelope = sign(Kind::Head, codec::encode(&head));
         trust.admit(envelope.clone(), NOW_S, &mut memo)?;
