@@ -3,8 +3,8 @@
 use weft_keys::SecretKey;
 
 use crate::{
-    ENVELOPE_VERSION, Envelope, Hash, Head, Kind, MeshId, Missing, Name, RecordId, Refusal, Reset,
-    Root, Trust, codec,
+    ENVELOPE_VERSION, Envelope, Hash, Head, Kept, Kind, MeshId, Missing, Name, RecordId, Refusal,
+    Reset, Root, Trust, bounds::MAX_KEPT, codec,
 };
 
 /// Why a record cannot be built on what is known here.
@@ -79,7 +79,8 @@ pub fn next_head(
 
 /// The root after the newest one, unchanged but for its place. Change keys and roles in
 /// the result. Signers that go take their signatures with them, so every channel is
-/// reset to its newest head: drop a reset from the result only if its signers stay.
+/// reset to its newest head: drop a reset from the result only if its signers stay. Then
+/// call [`keep_what_stands`].
 pub fn next_root(trust: &Trust) -> Result<Root, BuildError> {
     let newest = trust.root().ok_or(BuildError::NoRoot(trust.mesh_id()))?;
     let resets = trust.channels().map(|channel| Reset {
@@ -87,19 +88,42 @@ pub fn next_root(trust: &Trust) -> Result<Root, BuildError> {
         epoch: trust.epoch(channel) + 1,
         base: trust.head(channel).map(crate::Verified::id),
     });
-    // a revocation must not end with the key that signed it
-    let kept = trust.revokes().map(|revoke| crate::Kept {
-        kind: Kind::Revoke.number(),
-        id: revoke.id(),
-    });
     Ok(Root {
         version: newest.version + 1,
         prev: Some(newest.id()),
         resets: resets.collect(),
-        kept: kept.collect(),
+        kept: Vec::new(),
         time_reset_s: None,
         ..Root::clone(newest)
     })
+}
+
+/// What a new root keeps of those whose signers go with it, once its resets are settled:
+/// every revocation, and the releases that each reset's base and the heads before it name,
+/// the newest first, so that a node which still is at one of them may stay there until it
+/// has the base's. Records that do not fit are left out, and said.
+pub fn keep_what_stands(trust: &Trust, root: &mut Root) -> usize {
+    let of = |kind: Kind, id| Kept {
+        kind: kind.number(),
+        id,
+    };
+    let revokes = trust.revokes().map(|revoke| of(Kind::Revoke, revoke.id()));
+    let mut wanted: Vec<Kept> = revokes.collect();
+    for reset in &root.resets {
+        let Some(base) = reset.base else { continue };
+        let heads = trust.line(&reset.channel).upto(&base);
+        for release in heads.iter().rev().map(|head| head.release) {
+            let release = of(Kind::Release, release);
+            if !wanted.contains(&release) && !trust.is_revoked(&release.id) {
+                wanted.push(release);
+            }
+        }
+    }
+    let left_out = wanted.len().saturating_sub(MAX_KEPT);
+    wanted.truncate(MAX_KEPT);
+    wanted.sort_unstable();
+    root.kept = wanted;
+    left_out
 }
 
 /// Puts an encoded record ([`codec::encode`]) in an envelope and signs it with each of

@@ -1,7 +1,11 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use weft_keys::PublicKey;
 
-use crate::{Hash, Invalid, Label, Name, RecordId, bounds::MAX_LABELS, check, label};
+use crate::{
+    Hash, Invalid, Label, Name, RecordId, bounds::MAX_LABELS, check, history::History, label,
+};
 
 /// A node belongs to the mesh. It travels with the node, which shows it to every peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,15 @@ impl Enroll {
 }
 
 impl EnrollRoot {
+    /// The hash over these live enrolments.
+    pub fn over(enrolments: &BTreeSet<RecordId>) -> Hash {
+        let mut tree = History::default();
+        for id in enrolments {
+            tree.push(std::iter::once(id));
+        }
+        tree.root()
+    }
+
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         if (self.seq == 0) == self.prev.is_none() {
             Ok(())

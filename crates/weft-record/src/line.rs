@@ -422,11 +422,12 @@ impl Line {
         self.ancestry(tips).into_values().flatten().collect()
     }
 
-    /// What this head and all that it follows name.
-    pub(crate) fn releases_before(&self, id: &RecordId) -> BTreeSet<RecordId> {
-        let before = self.known_by(std::iter::once(id));
-        let heads = before.iter().filter_map(|id| self.find(id));
-        heads.map(|head| head.release).collect()
+    /// This head and all that it follows, as far as they are here, by place.
+    pub(crate) fn upto(&self, id: &RecordId) -> Vec<Verified<Head>> {
+        let before = self.ancestry(std::iter::once(id));
+        let heads = before.values().flatten().filter_map(|id| self.find(id));
+        let base = self.base_head().into_iter();
+        base.chain(heads).cloned().collect()
     }
 
     fn ancestry<'a>(&self, tips: impl Iterator<Item = &'a RecordId>) -> Ancestry {

@@ -52,7 +52,7 @@ impl Trust {
 
     /// Whether a release that was activated by a head of this epoch has lost its ground: it
     /// was revoked, or a reset began a newer epoch and neither that epoch nor the head with
-    /// which it begins, nor one before it, names the release.
+    /// which it begins, nor one before it, names the release, nor the root keeps it.
     pub fn is_void(&self, channel: &Name, epoch: u64, release: &RecordId) -> bool {
         if self.is_revoked(release) {
             return true;
@@ -65,7 +65,12 @@ impl Trust {
         let heads = line.map_or(&[][..], Line::heads);
         let named = heads.iter().any(|head| head.release == *release);
         let before = self.before_base.get(channel);
-        !named && !before.is_some_and(|releases| releases.contains(release))
+        let kept = crate::Kept {
+            kind: Kind::Release.number(),
+            id: *release,
+        };
+        let kept = self.root().is_some_and(|root| root.kept.contains(&kept));
+        !named && !kept && !before.is_some_and(|releases| releases.contains(release))
     }
 
     /// The least security counter that a channel allows: what any head of this epoch ever

@@ -78,8 +78,7 @@ impl Trust {
         let node = enroll.node;
         let known = self.others.enrolments.contains_key(&node);
         if !known && self.others.enrolments.len() >= MAX_ENROLMENTS {
-            // further nodes show theirs when they come
-            return Ok(Admission::Superseded);
+            self.forget_an_enrolment();
         }
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         let mut held = self.others.enrolments.remove(&node).unwrap_or_default();
@@ -108,6 +107,19 @@ impl Trust {
             .flatten()
         {
             self.judge(Body::Enroll((*held.enroll).clone()), &held.enroll, memo);
+        }
+    }
+
+    /// Makes room for another: a node that comes again shows its enrolment again.
+    fn forget_an_enrolment(&mut self) {
+        let needed = |node: &PublicKey| {
+            let mut tasks = self.others.tasks.values();
+            tasks.any(|task| task.leader.node == *node || task.helper.node == *node)
+        };
+        let mut nodes = self.others.enrolments.keys();
+        let found = nodes.find(|node| !needed(node)).copied();
+        if let Some(node) = found {
+            self.others.enrolments.remove(&node);
         }
     }
 }

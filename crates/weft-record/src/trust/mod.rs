@@ -145,7 +145,7 @@ impl Trust {
             return Err(Refusal::OtherMesh { found, expected });
         }
         let id = envelope.record_id();
-        if let Some(known) = self.envelope(&id) {
+        if let Some(known) = self.held(&body, &id) {
             let known = known.clone();
             return self.merge(&body, id, known, &envelope, memo);
         }
@@ -160,6 +160,8 @@ impl Trust {
             Err(Refusal::BelowThreshold { have, .. }) if *have > 0 => {
                 self.keep_half_signed(id, envelope);
             }
+            // others may yet sign it as well
+            Err(Refusal::RevokedKey(_)) => self.keep_half_signed(id, envelope),
             _ => {}
         }
         admitted
@@ -287,6 +289,26 @@ impl Trust {
             return Some(root.envelope());
         }
         self.others.find(id)
+    }
+
+    /// The same where its kind is known: a flood of records must not cost a search each.
+    fn held(&self, body: &Body, id: &RecordId) -> Option<&Envelope> {
+        match body {
+            Body::Root(root) => {
+                let place = usize::try_from(root.version.checked_sub(1)?).ok()?;
+                let held = self.roots.get(place)?;
+                (held.id() == *id).then(|| held.envelope())
+            }
+            Body::Release(_) | Body::ReleaseFor(_) => self.releases.get(id).map(Verified::envelope),
+            Body::Head(head) => {
+                let line = self.lines.get(&head.channel);
+                let witness = self.witnesses.get(&head.channel);
+                let witness = witness.filter(|head| head.id() == *id);
+                let found = line.and_then(|line| line.find(id)).or(witness);
+                found.map(Verified::envelope)
+            }
+            other => self.others.held(other, id),
+        }
     }
 
     /// The line on which the next head of this channel goes.

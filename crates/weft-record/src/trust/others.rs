@@ -44,6 +44,27 @@ impl Others {
             .chain(self.beacons.values().map(of))
     }
 
+    /// The envelope of this record, if it is held.
+    pub(super) fn held(&self, body: &Body, id: &RecordId) -> Option<&Envelope> {
+        fn same<'a, T>(held: &'a Verified<T>, id: &RecordId) -> Option<&'a Envelope> {
+            (held.id() == *id).then(|| held.envelope())
+        }
+        match body {
+            Body::Control(_) => self.controls.get(id).map(Verified::envelope),
+            Body::Revoke(_) => self.revokes.get(id).map(Verified::envelope),
+            Body::Task(_) => self.tasks.get(id).map(Verified::envelope),
+            Body::Aggregate(_) => self.aggregates.get(id).map(Verified::envelope),
+            Body::Blueprint(one) => same(self.blueprints.get(&one.name)?, id),
+            Body::EnrollRoot(_) => same(self.enroll_root.as_ref()?, id),
+            Body::Beacon(_) => self.beacons.values().find_map(|held| same(held, id)),
+            Body::Enroll(one) => {
+                let mut held = self.enrolments.get(&one.node)?.iter();
+                held.find_map(|held| same(&held.enroll, id))
+            }
+            Body::Root(_) | Body::Release(_) | Body::ReleaseFor(_) | Body::Head(_) => None,
+        }
+    }
+
     pub(super) fn find(&self, id: &RecordId) -> Option<&Envelope> {
         let enrolled = self.enrolments.values().flatten();
         let mut enrolled = enrolled.map(|held| (held.enroll.id(), held.enroll.envelope()));

@@ -156,7 +156,8 @@ impl Trust {
         let found = lines.filter_map(|(channel, line)| {
             let epoch = self.epochs.get(channel)?;
             let begins = line.epoch < epoch.number;
-            let releases = line.releases_before(&epoch.base.filter(|_| begins)?);
+            let heads = line.upto(&epoch.base.filter(|_| begins)?);
+            let releases = heads.iter().map(|head| head.release).collect();
             Some((channel.clone(), releases))
         });
         let found: Vec<_> = found.collect();
