@@ -49,6 +49,18 @@ pub fn next_head(
         .release(&release)
         .ok_or(BuildError::UnknownRelease(release))?
         .counter;
+    head_after(trust, channel, (release, counter), policy, issued_at_s)
+}
+
+/// The same for a release that is not accepted here yet, since it still lacks signatures:
+/// its id and its security counter. Both records can then be signed side by side.
+pub fn head_after(
+    trust: &Trust,
+    channel: &Name,
+    (release, counter): (RecordId, u64),
+    policy: Hash,
+    issued_at_s: u64,
+) -> Result<Head, BuildError> {
     let line = trust.line(channel);
     let (seq, prevs, history) = line.next().map_err(|missing| match missing {
         Missing::Head(base) | Missing::Release(base) => BuildError::MissingBase(base),

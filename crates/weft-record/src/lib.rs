@@ -27,6 +27,7 @@ mod label;
 mod line;
 mod memo;
 mod name;
+mod quorum;
 mod refusal;
 mod release;
 mod revoke;
@@ -35,7 +36,9 @@ mod task;
 mod trust;
 mod verified;
 
-pub use admin::{BuildError, keep_what_stands, mesh_id_of, next_head, next_root, seal};
+pub use admin::{
+    BuildError, head_after, keep_what_stands, mesh_id_of, next_head, next_root, seal,
+};
 pub use beacon::{Beacon, BeaconHead};
 pub use blueprint::{Blueprint, BlueprintSettings, Sampling, Selector, Window};
 pub use bounds::{MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_RECORD_BYTES};
@@ -54,6 +57,7 @@ pub use label::Label;
 pub use line::Fork;
 pub use memo::Memo;
 pub use name::{Name, NameError};
+pub use quorum::{Quorum, Signatures, signatures};
 pub use refusal::{Invalid, Refusal};
 pub use release::{FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant};
 pub use revoke::{Revoke, RevokeTarget};
