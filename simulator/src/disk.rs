@@ -9,7 +9,7 @@ use weft_core::{
     ChunkRef, ChunkSource, Disk, Failure, FailureKind, FoundChunk, Outcome, Restored, RestoredFile,
     Slots,
 };
-use weft_record::{ChunkMap, Hash, Name};
+use weft_record::{ChunkMap, Hash, Name, TimeFloor};
 
 use crate::{mesh::VirtualRelease, payload::Virtual};
 
@@ -20,6 +20,7 @@ pub struct VirtualDisk {
     blobs: BTreeMap<Hash, Virtual>,
     files: BTreeMap<Hash, VirtualFile>,
     slots: BTreeMap<Name, Slots>,
+    clock: Option<TimeFloor>,
     rotted: bool,
     /// Writes fail with "no space" while this is set.
     pub full: bool,
@@ -75,6 +76,7 @@ impl VirtualDisk {
                 .map(|(name, slots)| (name.clone(), slots.clone()))
                 .collect(),
             files: files.collect(),
+            clock: self.clock,
         }
     }
 
@@ -175,6 +177,16 @@ impl VirtualDisk {
                     .extend(slots.active.take().map(|slot| slot.head));
                 slots.active = slots.previous.take();
                 Outcome::Switched
+            }
+            Disk::Withdraw(channel) => {
+                let slots = self.slots.entry(channel).or_default();
+                let dropped = slots.active.take().into_iter().chain(slots.previous.take());
+                slots.failed.extend(dropped.map(|slot| slot.head));
+                Outcome::Switched
+            }
+            Disk::SaveClock(clock) => {
+                self.clock = Some(clock);
+                Outcome::Saved
             }
             Disk::DropStaged(channel) => {
                 let slots = self.slots.entry(channel).or_default();

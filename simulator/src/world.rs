@@ -261,6 +261,9 @@ impl World {
             cap_fetch_bytes_per_sec: host.spec.cap_fetch_bytes_per_sec,
             seed: self.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             wall_at_zero_s: 1_800_000_000,
+            invitation: None,
+            registrar: false,
+            refuse_new_when_stale: false,
         };
         host.node = Some(Node::new(config, host.disk.restore(), self.now_us));
         for other in self.neighbours(index) {
@@ -495,6 +498,7 @@ impl World {
                     Happening::Done(operation, outcome),
                 );
             }
+            Output::Admitted(..) | Output::Enroll(..) => {}
             Output::Event(event) => {
                 self.log.add(self.now_us, index, &format!("{event:?}"));
                 self.events.push((self.now_us, index, event));
@@ -572,6 +576,7 @@ fn summary(input: &Input<Virtual>) -> String {
     match input {
         Input::Command(_) => "command".to_owned(),
         Input::PeerUp(peer) => format!("up {peer}"),
+        Input::BundleUp(peer) => format!("bundle {peer}"),
         Input::PeerDown(peer) => format!("down {peer}"),
         Input::Message(peer, Message::Control(control)) => format!("from {peer} {control:?}"),
         Input::Message(peer, Message::Get(chunk)) => format!("from {peer} get {chunk:?}"),

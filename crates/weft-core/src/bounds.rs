@@ -19,8 +19,11 @@ pub const REQUESTS: usize = 64;
 pub const SERVES_PER_PEER: usize = 64;
 /// A request unanswered for this long goes to another peer.
 pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
-/// A connection that proved nothing for this long is a stranger's.
-pub const HELLO_TIMEOUT_US: u64 = 10_000_000;
+/// A peer that does not belong may stand at the door for this long: time to catch up on
+/// roots, or to be enrolled by somebody a few members away.
+pub const DOOR_TIMEOUT_US: u64 = 60_000_000;
+/// Peers at the door at once; the one that stands there longest makes room.
+pub const DOOR_PEERS: usize = 64;
 /// Head digests are exchanged at this interval, so that gossip is never needed.
 pub const DIGEST_INTERVAL_US: u64 = 60_000_000;
 /// Written chunks become durable after this many bytes...
@@ -31,8 +34,6 @@ pub const SYNC_INTERVAL_US: u64 = 1_000_000;
 pub const DISK_RETRY_US: u64 = 5_000_000;
 /// Soak: how long after activation the model is probed once more.
 pub const SOAK_US: u64 = 5_000_000;
-/// Records refused from one peer before it is let go.
-pub const REFUSALS_PER_PEER: u32 = 32;
 /// Heads remembered as failed here, a channel.
 pub const FAILED_HEADS: usize = 32;
 /// Channels followed by one node.
@@ -41,3 +42,15 @@ pub const CHANNELS: usize = 16;
 pub const BLOB_RETRY_US: u64 = 1_000_000;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
+
+/// Longest announcement: a Head, Control or Revoke, or a Root of a small mesh; longer
+/// records come by catch-up alone.
+pub const ANNOUNCEMENT_BYTES: usize = 32 * 1024;
+/// Announcements from one batch of records; a batch brings a few new ones or, to a node
+/// that was away, old ones that everybody has.
+pub const ANNOUNCEMENTS_PER_BATCH: usize = 16;
+/// Members that may pass on a request to join before it dies: a mesh of a hundred
+/// thousand nodes with eight neighbours each is not wider.
+pub const JOIN_HOPS: u8 = 8;
+/// Longest reason in a message, for people.
+pub const REASON_BYTES: usize = 200;

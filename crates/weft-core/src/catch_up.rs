@@ -38,7 +38,9 @@ impl<P: Payload> Node<P> {
         let (mut admitted, mut incomplete) = (Vec::new(), false);
         for bytes in envelopes {
             match self.admit(bytes) {
-                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => admitted.push(bytes.clone()),
+                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => {
+                    admitted.push(bytes.clone())
+                }
                 Ok(Admission::Known | Admission::Superseded) => {}
                 Ok(Admission::Waiting(_)) => incomplete = true,
                 Err(refusal) => {
@@ -75,7 +77,9 @@ impl<P: Payload> Node<P> {
 
     /// Answers with what the peer lacks, in as many messages as that takes.
     pub(crate) fn have(&mut self, peer: Peer, have: &Have) {
-        let missing = self.trust.missing_for(have, weft_record::Exchange::All, bounds::RECORDS_BYTES);
+        let missing =
+            self.trust
+                .missing_for(have, weft_record::Exchange::All, bounds::RECORDS_BYTES);
         if missing.is_empty() {
             return;
         }
@@ -129,7 +133,7 @@ impl<P: Payload> Node<P> {
             return false;
         };
         state.refusals += 1;
-        if state.refusals > bounds::REFUSALS_PER_PEER {
+        if state.refusals > 32 {
             self.disconnect(peer, DisconnectReason::Misbehaved);
             return false;
         }

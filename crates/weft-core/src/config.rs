@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use weft_record::{ChunkMap, Hash, MeshId, Name, RecordId};
+use weft_record::{ChunkMap, Hash, JoinRequest, MeshId, Name, RecordId, TimeFloor};
 
 use crate::{io::Slots, message::Peer};
 
@@ -24,8 +24,14 @@ pub struct Config {
     pub cap_fetch_bytes_per_sec: Option<u64>,
     /// Seeds every random choice of the core.
     pub seed: u64,
-    /// Seconds since 1970 at `now_us == 0`.
+    /// Seconds since 1970 at `now_us == 0`, by the system's clock.
     pub wall_at_zero_s: u64,
+    /// With what it asks to be enrolled, while it is not.
+    pub invitation: Option<JoinRequest>,
+    /// This node's driver answers [`crate::Output::Enroll`].
+    pub registrar: bool,
+    /// Nothing new is activated while the newest root has run out; else it is only told.
+    pub refuse_new_when_stale: bool,
 }
 
 /// Measured facts that a release's requirements are held against.
@@ -50,6 +56,8 @@ pub struct Restored {
     pub slots: Vec<(Name, Slots)>,
     /// Files, complete or not.
     pub files: Vec<RestoredFile>,
+    /// What it knew of time.
+    pub clock: Option<TimeFloor>,
 }
 
 /// A file that the store knows.
@@ -70,7 +78,20 @@ pub struct RestoredFile {
 pub struct Status {
     /// Version of the newest Root, if any is known.
     pub root_version: Option<u64>,
-    /// Peers that proved they belong to the mesh.
+    /// The newest Root.
+    pub root: Option<RecordId>,
+    /// Whether this node belongs to the mesh.
+    pub standing: NodeStanding,
+    /// How far it came with joining, while it has an invitation and does not belong yet.
+    pub joining: Option<JoiningStatus>,
+    /// What it knows of time.
+    pub time: TimeStatus,
+    /// A neighbour remembers that this node once held more than its disk did at its start:
+    /// for people, and who says so.
+    pub restored_from_older_image: Option<String>,
+    /// Heads that a beacon names and that did not come: channel and place.
+    pub withheld: Vec<(Name, u64)>,
+    /// Peers that showed that they belong to the mesh.
     pub members: Vec<Peer>,
     /// Each followed channel.
     pub channels: Vec<ChannelStatus>,
@@ -82,6 +103,54 @@ pub struct Status {
     pub chunks_corrupt: u64,
     /// Chunk bytes sent to peers since the start.
     pub bytes_served: u64,
+    /// Peers let go for what they sent, since the start.
+    pub peers_let_go: u64,
+}
+
+/// Whether a node belongs to its mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeStanding {
+    /// It is enrolled.
+    Member,
+    /// Its enrolment ran out or lost its signer: it may only be mended.
+    Lapsed,
+    /// It asks to be enrolled.
+    Joining,
+    /// It was never enrolled and does not ask, or was revoked.
+    Stranger,
+}
+
+/// How far a node came with joining.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoiningStatus {
+    /// Peers that were asked so far.
+    pub asked_peers: u64,
+    /// What somebody answered last, if it was no.
+    pub refused: Option<String>,
+}
+
+/// What a node knows of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeStatus {
+    /// Whether the newest root is still to be believed the newest.
+    pub state: Freshness,
+    /// The least time that was signed or passed, in seconds since 1970.
+    pub floor_s: u64,
+    /// Now: the later of that and the system's clock.
+    pub now_s: u64,
+}
+
+/// Whether what a node knows is still to be believed the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// Within the validity of the newest root.
+    Fresh,
+    /// The root, or this node's enrolment, should have been renewed. What is active stays.
+    Stale,
+    /// No root yet, or a system clock that stands before the root was signed.
+    Unknown,
 }
 
 /// One followed channel.
@@ -125,6 +194,8 @@ pub enum Phase {
     Refused,
     /// Two heads contend.
     Forked,
+    /// Every release that the channel named no longer counts.
+    Withdrawn,
 }
 
 /// Progress of one fetch.

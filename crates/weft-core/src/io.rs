@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use weft_record::{ChunkMap, Hash, Name, Probe, RecordId};
+use weft_record::{ChunkMap, Hash, JoinRequest, Name, Probe, RecordId, TimeFloor};
 
 use crate::message::{ChunkRef, Message, Peer};
 
@@ -19,11 +19,15 @@ pub enum Input<P> {
     Command(Command),
     /// A connection to a peer stands (its key is proven by the transport).
     PeerUp(Peer),
-    /// The last connection to a peer is gone.
+    /// The owner attached a bundle, which speaks as this peer from now on: it is taken for
+    /// the owner's word, so it shows no enrolment and may give everything. It is asked, and
+    /// never told anything but Want and Get.
+    BundleUp(Peer),
+    /// The last connection to a peer, or a bundle, is gone.
     PeerDown(Peer),
     /// A message from a connected peer.
     Message(Peer, Message<P>),
-    /// An announcement that came by gossip: one encoded Head envelope.
+    /// An announcement that came by gossip: one encoded envelope of any kind.
     Gossip(Vec<u8>),
     /// An operation is done.
     Done(OpId, Outcome<P>),
@@ -49,8 +53,12 @@ pub enum Command {
 pub enum Output<P> {
     /// Send to a connected peer; dropped if it is gone.
     Send(Peer, Message<P>),
-    /// Spread an announcement (one encoded Head envelope) by gossip.
+    /// Spread an announcement (one encoded envelope: a Head, Root, Revoke or Control, of at
+    /// most [`crate::bounds::ANNOUNCEMENT_BYTES`]) by gossip.
     Broadcast(Vec<u8>),
+    /// This connected peer may take part from now on, or no longer: only such peers are in
+    /// gossip and are served chunks. Not told again when a peer's connection ends.
+    Admitted(Peer, bool),
     /// Close the connection to this peer; a stranger is not dialled or accepted again for a while.
     Disconnect(Peer, DisconnectReason),
     /// Do something with the disk.
@@ -59,6 +67,9 @@ pub enum Output<P> {
     Hash(OpId, P),
     /// Run these prompts on a slot's model: answer [`Outcome::Probed`].
     Probe(OpId, ProbeRequest),
+    /// Hold this request against the invitations given out here, and enroll its node if it
+    /// is in order: answer [`Outcome::Enrolled`]. Only where [`crate::Config::registrar`] is set.
+    Enroll(OpId, JoinRequest),
     /// Something worth showing or logging.
     Event(Event),
 }
@@ -66,7 +77,7 @@ pub enum Output<P> {
 /// Why a peer is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DisconnectReason {
-    /// It proved no record of this mesh's root chain.
+    /// It is of another mesh, or did not show in time that it belongs to this one, or was revoked.
     Stranger,
     /// It sent a chunk or blob whose digest is not the one asked for.
     CorruptData,
@@ -121,6 +132,12 @@ pub enum Disk<P> {
     GoBack(Name),
     /// Drop the staged slot and remember its head as failed: answer [`Outcome::Switched`].
     DropStaged(Name),
+    /// Drop the active and the previous slot, since neither may answer any more, and
+    /// remember their heads as failed; atomic and durable: answer [`Outcome::Switched`].
+    Withdraw(Name),
+    /// Keep what the node knows of time, in place of what was kept before; durable before
+    /// the answer [`Outcome::Saved`]. It comes back in [`crate::Restored::clock`].
+    SaveClock(TimeFloor),
 }
 
 /// A slot to build.
@@ -130,6 +147,8 @@ pub struct SlotPlan {
     pub channel: Name,
     /// The head that asked for it.
     pub head: RecordId,
+    /// The epoch of that head: a reset begins a newer one, in which it may not count.
+    pub epoch: u64,
     /// The release.
     pub release: RecordId,
     /// Index of the variant in the release.
@@ -186,7 +205,7 @@ pub struct ProbeMeasurement {
 /// How an operation ended.
 #[derive(Clone, Debug)]
 pub enum Outcome<P> {
-    /// Records are durable.
+    /// Records, or the clock, are durable.
     Saved,
     /// The blob, if held.
     Blob(Option<P>),
@@ -206,6 +225,8 @@ pub enum Outcome<P> {
     Switched,
     /// The model ran.
     Probed(ProbeMeasurement),
+    /// The encoded envelope that enrolls the node, or why it is not enrolled, for people.
+    Enrolled(Result<Vec<u8>, String>),
     /// It did not work; nothing that was durable is lost.
     Failed(Failure),
 }
@@ -261,6 +282,33 @@ pub enum Event {
     PeerLeft { peer: Peer },
     /// A connection was a stranger's.
     StrangerDropped { peer: Peer },
+    /// A node asks, by way of this peer, to be enrolled.
+    JoinAsked { peer: Peer, node: Peer },
+    /// This node asked to be enrolled, and somebody answered no.
+    JoinRefused { reason: String },
+    /// A node was enrolled here, or this node itself was.
+    Enrolled { node: Peer, site: Name },
+    /// A neighbour remembers that this node once held more than its disk did at its start:
+    /// a head of the channel or, without one, a root, up to this number.
+    MemoryOlder {
+        peer: Peer,
+        channel: Option<Name>,
+        seq: u64,
+    },
+    /// A peer was let go and is refused for a while.
+    PeerLetGo {
+        peer: Peer,
+        reason: String,
+        score: u32,
+    },
+    /// A key or a release no longer counts.
+    Revoked {
+        key: Option<Peer>,
+        release: Option<RecordId>,
+        reason: String,
+    },
+    /// The active release of a channel lost its ground: it no longer answers.
+    Withdrawn { channel: Name, release: RecordId },
     /// A record was refused; `attack` names what it looks like.
     RecordRefused {
         from: Option<Peer>,

@@ -25,7 +25,8 @@ mod told;
 mod transfer;
 
 pub use config::{
-    ChannelStatus, Config, Facts, FetchStatus, Phase, Restored, RestoredFile, Status,
+    ChannelStatus, Config, Facts, FetchStatus, Freshness, JoiningStatus, NodeStanding, Phase,
+    Restored, RestoredFile, Status, TimeStatus,
 };
 pub use io::{
     ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,

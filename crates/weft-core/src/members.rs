@@ -49,7 +49,7 @@ impl<P: Payload> Node<P> {
             self.emit(Output::Disconnect(peer, DisconnectReason::Full));
             return;
         }
-        let hello_due_us = self.now_us + bounds::HELLO_TIMEOUT_US;
+        let hello_due_us = self.now_us + bounds::DOOR_TIMEOUT_US;
         self.peers.insert(
             peer,
             PeerState {
@@ -80,8 +80,9 @@ impl<P: Payload> Node<P> {
             return;
         }
         match control {
-            Control::Hello { mesh_id, roots } => self.hello(peer, mesh_id, &roots),
+            Control::Hello { mesh_id, .. } => self.hello(peer, mesh_id, &[]),
             _ if !self.is_member(&peer) => {}
+            Control::Join { .. } | Control::JoinRefused { .. } | Control::Remembered { .. } => {}
             Control::Digest(digest) => self.digest(peer, digest),
             Control::Have(have) => self.have(peer, &have),
             Control::Records(envelopes) => self.records(Some(peer), &envelopes),
@@ -103,7 +104,7 @@ impl<P: Payload> Node<P> {
             .iter_mut()
             .filter(|(_, state)| !state.member)
             .map(|(peer, state)| {
-                state.hello_due_us = self.now_us + bounds::HELLO_TIMEOUT_US;
+                state.hello_due_us = self.now_us + bounds::DOOR_TIMEOUT_US;
                 *peer
             })
             .collect();
@@ -149,15 +150,12 @@ impl<P: Payload> Node<P> {
     }
 
     fn send_hello(&mut self, peer: Peer) {
-        let roots = self
-            .trust
-            .root_chain()
-            .iter()
-            .map(|root| root.envelope().encode())
-            .collect();
+        let root = self.trust.root();
         let hello = Control::Hello {
             mesh_id: self.config.mesh_id,
-            roots,
+            root_version: root.map_or(0, |root| root.version),
+            root: root.map_or(weft_record::RecordId::ZERO, weft_record::Verified::id),
+            enrolment: None,
         };
         self.send(peer, Message::Control(hello));
     }
@@ -181,7 +179,9 @@ impl<P: Payload> Node<P> {
                 self.trust.admit(envelope, wall_s, &mut self.memo)
             });
             match admitted {
-                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => learned.push(bytes.clone()),
+                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => {
+                    learned.push(bytes.clone())
+                }
                 Ok(Admission::Known | Admission::Superseded) => {}
                 Ok(Admission::Waiting(_)) | Err(_) => {
                     self.counters.records_refused += 1;

@@ -5,7 +5,7 @@
 //! never delays a head.
 
 use serde::{Deserialize, Serialize};
-use weft_record::{Hash, Have, MeshId, TrustDigest};
+use weft_record::{Hash, Have, HaveHead, JoinRequest, MeshId, RecordId, TrustDigest};
 
 /// The identity of a node: its Ed25519 public key (libp2p's peer id is the same key).
 pub type Peer = weft_keys::PublicKey;
@@ -62,13 +62,17 @@ pub struct ChunkRef {
 /// [`crate::bounds::CONTROL_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
-    /// First on every connection, both ways: which mesh, and the root chain
-    /// that proves it (empty while joining).
+    /// First on every connection, both ways, and again when the sender's enrolment
+    /// changed: which mesh, how far its roots go, and what shows that it belongs.
     Hello {
         /// The mesh that the sender belongs to or wants to join.
         mesh_id: MeshId,
-        /// Encoded Root envelopes, genesis first.
-        roots: Vec<Vec<u8>>,
+        /// Version of its newest root; 0 while it has none.
+        root_version: u64,
+        /// Its newest root.
+        root: RecordId,
+        /// The envelope that enrolled it, if it was.
+        enrolment: Option<Vec<u8>>,
     },
     /// What the sender holds, in at most 100 bytes.
     Digest(TrustDigest),
@@ -93,5 +97,28 @@ pub enum Control {
         file: Hash,
         /// Chunk indexes.
         indexes: Vec<u32>,
+    },
+    /// A node asks to be enrolled: sent by itself, or passed on for it by members.
+    Join {
+        /// What it asks.
+        request: JoinRequest,
+        /// Members that passed it on so far, at most [`crate::bounds::JOIN_HOPS`].
+        hops: u8,
+    },
+    /// Whoever enrolls said no. It travels back the way the request came; nobody signed it.
+    JoinRefused {
+        /// Who asked.
+        node: Peer,
+        /// With which invitation.
+        invitation: [u8; 16],
+        /// Why, for people: at most [`crate::bounds::REASON_BYTES`].
+        reason: String,
+    },
+    /// "You once said that you hold this": to a member that now says that it holds less.
+    Remembered {
+        /// Version of the newest root that it named.
+        root_version: u64,
+        /// The newest head that it named, of each channel.
+        heads: Vec<HaveHead>,
     },
 }

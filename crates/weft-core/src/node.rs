@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use weft_record::{Hash, Memo, Name, Trust};
+use weft_record::{Hash, Memo, Name, TimeFloor, Trust};
 
 use crate::{
     bounds,
-    config::{Config, Restored, Status},
+    config::{Config, Freshness, NodeStanding, Restored, Status, TimeStatus},
     file::FileState,
     io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
     limit::TokenBucket,
@@ -56,6 +56,7 @@ pub(crate) struct Counters {
 #[derive(Clone, Debug)]
 pub(crate) enum Pending<P> {
     SaveRecords(Vec<Vec<u8>>),
+    SaveClock,
     ReadBlob(Hash),
     VerifyBlob {
         hash: Hash,
@@ -131,7 +132,7 @@ impl<P: Payload> Node<P> {
         self.now_us = self.now_us.max(now_us);
         match input {
             Input::Command(command) => self.command(command),
-            Input::PeerUp(peer) => self.peer_up(peer),
+            Input::PeerUp(peer) | Input::BundleUp(peer) => self.peer_up(peer),
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message(peer, message) => self.message(peer, message),
             Input::Gossip(envelope) => self.gossip(envelope),
@@ -170,6 +171,16 @@ impl<P: Payload> Node<P> {
     pub fn status(&self) -> Status {
         Status {
             root_version: self.trust.root().map(|root| root.version),
+            root: self.trust.root().map(weft_record::Verified::id),
+            standing: NodeStanding::Member,
+            joining: None,
+            time: TimeStatus {
+                state: Freshness::Unknown,
+                floor_s: TimeFloor::default().floor_s(),
+                now_s: self.wall_s(),
+            },
+            restored_from_older_image: None,
+            withheld: Vec::new(),
             members: self.members().collect(),
             channels: self
                 .channels
@@ -180,6 +191,7 @@ impl<P: Payload> Node<P> {
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
             bytes_served: self.counters.bytes_served,
+            peers_let_go: 0,
         }
     }
 
@@ -277,6 +289,7 @@ impl<P: Payload> Node<P> {
                 self.unsaved.extend(envelopes);
                 self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
             }
+            (Pending::SaveClock, _) => {}
             (Pending::ReadBlob(hash), outcome) => self.blob_read(hash, outcome),
             (
                 Pending::VerifyBlob {

@@ -107,7 +107,7 @@ impl<P: Payload> Node<P> {
         let Some(head) = self.trust.head(name) else {
             return;
         };
-        let (head_id, seq, release_id) = (head.id(), head.seq, head.release);
+        let (head_id, epoch, seq, release_id) = (head.id(), head.epoch, head.seq, head.release);
         let Some(channel) = self.channels.get_mut(name) else {
             return;
         };
@@ -170,6 +170,7 @@ impl<P: Payload> Node<P> {
         let plan = SlotPlan {
             channel: name.clone(),
             head: head_id,
+            epoch,
             release: release_id,
             variant: chosen as u32,
             files: files

@@ -183,6 +183,7 @@ mod tests {
         let plan = SlotPlan {
             channel: "main".parse().unwrap(),
             head: RecordId([1; 32]),
+            epoch: 4,
             release: RecordId([2; 32]),
             variant: 3,
             files: vec![("a/b".to_owned(), Hash([4; 32]))],

@@ -47,7 +47,7 @@ impl Store {
         }
         self.build(&plan)?;
         let before = slots.staged.replace(plan.clone());
-        self.put_slots(&plan.channel, &slots, before)?;
+        self.put_slots(&plan.channel, &slots, before.as_slice())?;
         let mut files = lock_of(&self.files);
         for (_, file) in &plan.files {
             files.fresh.remove(file);
@@ -111,7 +111,8 @@ impl Store {
         self.change(channel, |slots| {
             let staged = slots.staged.take().ok_or("nothing is staged")?;
             let active = slots.active.replace(staged);
-            Ok(std::mem::replace(&mut slots.previous, active))
+            let retired = std::mem::replace(&mut slots.previous, active);
+            Ok(retired.into_iter().collect())
         })
     }
 
@@ -120,7 +121,19 @@ impl Store {
             let dropped = slots.active.take().ok_or("nothing is active")?;
             slots.active = slots.previous.take();
             remember_failed(slots, dropped.head);
-            Ok(Some(dropped))
+            Ok(vec![dropped])
+        })
+    }
+
+    /// Nothing of the channel may answer any more.
+    pub(crate) fn withdraw(&self, channel: &Name) -> Result<(), StoreError> {
+        self.change(channel, |slots| {
+            let dropped: Vec<SlotPlan> = slots.active.take().into_iter().collect();
+            let dropped = [dropped, slots.previous.take().into_iter().collect()].concat();
+            for slot in &dropped {
+                remember_failed(slots, slot.head);
+            }
+            Ok(dropped)
         })
     }
 
@@ -130,7 +143,7 @@ impl Store {
             if let Some(dropped) = &dropped {
                 remember_failed(slots, dropped.head);
             }
-            Ok(dropped)
+            Ok(dropped.into_iter().collect())
         })
     }
 
@@ -138,13 +151,13 @@ impl Store {
     fn change(
         &self,
         channel: &Name,
-        change: impl FnOnce(&mut Slots) -> Result<Option<SlotPlan>, &'static str>,
+        change: impl FnOnce(&mut Slots) -> Result<Vec<SlotPlan>, &'static str>,
     ) -> Result<(), StoreError> {
         let mut all = lock_of(&self.slots);
         let mut slots = all.get(channel).cloned().unwrap_or_default();
         let retired = change(&mut slots)
             .map_err(|reason| StoreError::Refused(format!("channel {channel}: {reason}")))?;
-        self.put_slots(channel, &slots, retired)?;
+        self.put_slots(channel, &slots, &retired)?;
         all.insert(channel.clone(), slots);
         Ok(())
     }
@@ -153,17 +166,17 @@ impl Store {
         &self,
         channel: &Name,
         slots: &Slots,
-        retired: Option<SlotPlan>,
+        retired: &[SlotPlan],
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         batch.insert(
             entries::slots_key(channel),
             self.place_value(versioned::encode(slots))?,
         );
-        if let Some(plan) = retired {
+        for plan in retired {
             batch.insert(
-                entries::retired_key(&plan),
-                self.place_value(versioned::encode(&plan))?,
+                entries::retired_key(plan),
+                self.place_value(versioned::encode(plan))?,
             );
         }
         self.commit(&batch, SyncPoint::SlotFlush)

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use weft_core::{Disk, Outcome, Restored, RestoredFile, SlotPlan, Slots};
-use weft_record::{Hash, Name};
+use weft_record::{Hash, Name, TimeFloor};
 
 use crate::{
     entries::{self, Value, prefix, versioned},
@@ -32,6 +32,8 @@ pub const FORMAT: u32 = 1;
 pub const RESERVE_BYTES: u64 = 4 << 20;
 
 const FORMAT_WORD: &str = "weft-store";
+/// The setting that holds what the node knows of time.
+const CLOCK: &str = "clock";
 /// Longest `format` that is read: the word and a number.
 const MAX_FORMAT_BYTES: usize = 64;
 /// Longest blob that is read: the map of the longest file has 2.25 MiB.
@@ -185,10 +187,14 @@ impl Store {
         };
         let mut files = lock_of(&self.files).all().map(restored).collect::<Vec<_>>();
         files.sort_by_key(|file| file.file);
+        // a note that is damaged is as good as none: time is learned again
+        let clock = self.setting(CLOCK)?;
+        let clock = clock.and_then(|bytes| versioned::decode::<TimeFloor>(&bytes));
         Ok(Restored {
             records,
             slots,
             files,
+            clock,
         })
     }
 
@@ -218,6 +224,10 @@ impl Store {
             Disk::Activate(channel) => self.activate(&channel).map(|()| Outcome::Switched),
             Disk::GoBack(channel) => self.go_back(&channel).map(|()| Outcome::Switched),
             Disk::DropStaged(channel) => self.drop_staged(&channel).map(|()| Outcome::Switched),
+            Disk::Withdraw(channel) => self.withdraw(&channel).map(|()| Outcome::Switched),
+            Disk::SaveClock(clock) => self
+                .set_setting(CLOCK, &versioned::encode(&clock))
+                .map(|()| Outcome::Saved),
         };
         outcome.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store failed");

@@ -94,6 +94,7 @@ pub fn plan(number: u8, files: &[(&str, &Model)]) -> SlotPlan {
     SlotPlan {
         channel: channel(),
         head: RecordId([number; 32]),
+        epoch: 0,
         release: RecordId([100 + number; 32]),
         variant: 0,
         files: files
