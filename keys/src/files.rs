@@ -1,4 +1,4 @@
-//! Key files: PKCS#8 and SPKI PEM, as OpenSSL reads and writes them.
+//! Key files: PKCS#8 and SPKI PEM, as OpenSSL reads and writes them, and OpenSSH's.
 
 use std::{
     fs::{File, OpenOptions},
@@ -6,18 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::{
-    SigningKey, VerifyingKey,
-    pkcs8::{
-        DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
-        spki::der::pem::LineEnding,
-    },
-};
+use ed25519_dalek::VerifyingKey;
+use pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use zeroize::Zeroizing;
 
-use crate::{KeyError, PublicKey, SecretKey};
+use crate::{
+    KeyError, OpensshError, Passphrase, PublicKey, SecretKey, openssh,
+    secret_file::{self, Locked, Stored},
+};
 
-/// Longest key file that is read: an Ed25519 PEM is below 200 bytes, comments included
+/// Longest key file that is read: an Ed25519 PEM is below 500 bytes, comments included
 /// in PEM files of other tools stay far below this.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
 
@@ -56,15 +54,27 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// Not an Ed25519 secret key.
-    #[error("{} holds no Ed25519 secret key in PKCS#8 PEM: {reason}", path.display())]
+    #[error("{} holds no Ed25519 secret key in PKCS#8 PEM or OpenSSH's format: {reason}", path.display())]
     NotASecretKey {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
+    /// The key is encrypted, and no passphrase was given.
+    #[error("the secret key in {} is encrypted, and there is no passphrase", path.display())]
+    NeedsPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The passphrase does not open the key.
+    #[error("the passphrase does not open {}", path.display())]
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not an Ed25519 public key.
-    #[error("{} holds no Ed25519 public key in SPKI PEM: {reason}", path.display())]
+    #[error("{} holds no Ed25519 public key in SPKI PEM or OpenSSH's format: {reason}", path.display())]
     NotAPublicKey {
         /// The file.
         path: PathBuf,
@@ -81,58 +91,114 @@ pub enum KeyFileError {
     },
 }
 
-/// Reads a secret key; refuses a file that anyone but its owner can open.
+/// A key file that was read and may still be encrypted.
+pub struct SecretFile {
+    path: PathBuf,
+    stored: Stored,
+}
+
+impl SecretFile {
+    /// Reads PKCS#8, encrypted PKCS#8 or an OpenSSH key; refuses a file that anyone but
+    /// its owner can open.
+    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
+        let text = read_text(path, true)?;
+        let path = path.to_owned();
+        match Stored::parse(&text) {
+            Ok(stored) => Ok(Self { path, stored }),
+            Err(reason) => Err(KeyFileError::NotASecretKey { path, reason }),
+        }
+    }
+
+    /// Whether a passphrase is needed, so that nobody is asked for one in vain.
+    pub fn is_encrypted(&self) -> bool {
+        self.stored.is_locked()
+    }
+
+    /// The key; an encrypted one needs its passphrase, another one takes no notice of it.
+    pub fn open(&self, passphrase: Option<&Passphrase>) -> Result<SecretKey, KeyFileError> {
+        let path = || self.path.clone();
+        match (&self.stored, passphrase) {
+            (Stored::Open(key), _) => Ok(key.clone()),
+            (_, None) => Err(KeyFileError::NeedsPassphrase { path: path() }),
+            (stored, Some(passphrase)) => stored.open(passphrase).map_err(|locked| match locked {
+                Locked::WrongPassphrase => KeyFileError::WrongPassphrase { path: path() },
+                Locked::NotAKey(reason) => KeyFileError::NotASecretKey {
+                    path: path(),
+                    reason,
+                },
+            }),
+        }
+    }
+}
+
+/// Reads a secret key that is not encrypted.
 pub fn load_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
-    let text = read_text(path, true)?;
-    let not_a_key = |reason: String| KeyFileError::NotASecretKey {
-        path: path.to_owned(),
-        reason,
-    };
-    let key = SigningKey::from_pkcs8_pem(&text).map_err(|error| not_a_key(error.to_string()))?;
-    let seed = Zeroizing::new(key.to_bytes());
-    Ok(SecretKey::from_seed(*seed))
+    SecretFile::read(path)?.open(None)
 }
 
 /// Writes a secret key to a new file of mode 0600, durable when this returns.
 pub fn save_secret(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
-    // version 1 of PKCS#8, without the public key: older OpenSSL reads only this
-    let bytes = KeypairBytes {
-        secret_key: *key.seed(),
-        public_key: None,
-    };
-    let pem = bytes
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|error| KeyFileError::Write {
-            path: path.to_owned(),
-            source: io::Error::other(error.to_string()),
-        })?;
+    write_secret(path, key, None)
+}
+
+/// Writes a secret key that only its passphrase opens: PKCS#8 by PBES2 with scrypt and
+/// AES-256-CBC, which OpenSSL reads too.
+pub fn save_encrypted(
+    path: &Path,
+    key: &SecretKey,
+    passphrase: &Passphrase,
+) -> Result<(), KeyFileError> {
+    write_secret(path, key, Some(passphrase))
+}
+
+fn write_secret(
+    path: &Path,
+    key: &SecretKey,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), KeyFileError> {
+    let pem = secret_file::to_pem(key, passphrase).map_err(|reason| KeyFileError::Write {
+        path: path.to_owned(),
+        source: io::Error::other(reason),
+    })?;
     write_new(path, pem.as_bytes(), 0o600)
 }
 
-/// Reads a public key.
+/// Reads a public key: SPKI PEM, or OpenSSH's one line.
 pub fn load_public(path: &Path) -> Result<PublicKey, KeyFileError> {
     let text = read_text(path, false)?;
-    let key =
-        VerifyingKey::from_public_key_pem(&text).map_err(|error| KeyFileError::NotAPublicKey {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    PublicKey::from_bytes(key.as_bytes()).map_err(|source| KeyFileError::Refused {
+    let no_key = |reason| KeyFileError::NotAPublicKey {
+        path: path.to_owned(),
+        reason,
+    };
+    let refused = |source| KeyFileError::Refused {
         path: path.to_owned(),
         source,
-    })
+    };
+    if text.starts_with("ssh-") {
+        return openssh::parse_public(&text).map_err(|error| match error {
+            OpensshError::Key(source) => refused(source),
+            error => no_key(error.to_string()),
+        });
+    }
+    let key =
+        VerifyingKey::from_public_key_pem(&text).map_err(|error| no_key(error.to_string()))?;
+    PublicKey::from_bytes(key.as_bytes()).map_err(refused)
+}
+
+/// A public key as SPKI PEM.
+pub fn public_pem(key: &PublicKey) -> Result<String, KeyError> {
+    let point = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| KeyError::NotAPoint)?;
+    point
+        .to_public_key_pem(LineEnding::LF)
+        .map_err(|_| KeyError::NotAPoint)
 }
 
 /// Writes a public key to a new file that everyone may read.
 pub fn save_public(path: &Path, key: &PublicKey) -> Result<(), KeyFileError> {
-    let other = |text: String| KeyFileError::Write {
+    let pem = public_pem(key).map_err(|source| KeyFileError::Refused {
         path: path.to_owned(),
-        source: io::Error::other(text),
-    };
-    let point = VerifyingKey::from_bytes(key.as_bytes()).map_err(|e| other(e.to_string()))?;
-    let pem = point
-        .to_public_key_pem(LineEnding::LF)
-        .map_err(|e| other(e.to_string()))?;
+        source,
+    })?;
     write_new(path, pem.as_bytes(), 0o644)
 }
 

@@ -8,12 +8,27 @@ pub mod domain;
 #[cfg(feature = "files")]
 mod files;
 mod hex;
+#[cfg(feature = "files")]
+mod openssh;
+#[cfg(feature = "files")]
+mod passphrase;
 mod public;
 mod secret;
+#[cfg(feature = "files")]
+mod secret_file;
 mod signature;
+#[cfg(feature = "files")]
+pub mod sshsig;
 
 #[cfg(feature = "files")]
-pub use files::{KeyFileError, load_public, load_secret, save_public, save_secret};
+pub use files::{
+    KeyFileError, SecretFile, load_public, load_secret, public_pem, save_encrypted, save_public,
+    save_secret,
+};
+#[cfg(feature = "files")]
+pub use openssh::{OpensshError, allowed_signer_line, parse_public, public_line};
+#[cfg(feature = "files")]
+pub use passphrase::{Passphrase, PassphraseError};
 pub use public::{KeyError, PublicKey};
 pub use secret::SecretKey;
 pub use signature::Signature;
