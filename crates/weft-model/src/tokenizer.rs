@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -75,13 +76,17 @@ impl fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// A tokenizer from the text of a tokenizer.json.
     pub fn from_json(json: &[u8]) -> Result<Tokenizer, TokenizerError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
+        // The library panics on text that is no JSON.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)
             .map_err(|error| TokenizerError::Invalid(error.to_string()))?;
-        // Some files carry the padding and truncation of their training.
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| TokenizerError::Invalid(error.to_string()))?;
+        let read = || {
+            let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
+            // Some files carry the padding and truncation of their training.
+            inner.with_padding(None);
+            inner.with_truncation(None)?;
+            Ok(inner)
+        };
+        let inner = guarded(read).map_err(TokenizerError::Invalid)?;
         Ok(Tokenizer {
             inner: Arc::new(inner),
         })
@@ -96,10 +101,8 @@ impl Tokenizer {
                 limit: MAX_TEXT_BYTES,
             });
         }
-        let encoding = self
-            .inner
-            .encode_fast(text, add_special)
-            .map_err(|error| TokenizerError::Failed(error.to_string()))?;
+        let encoding = guarded(|| self.inner.encode_fast(text, add_special))
+            .map_err(TokenizerError::Failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -111,9 +114,7 @@ impl Tokenizer {
                 limit: MAX_TOKENS,
             });
         }
-        self.inner
-            .decode(tokens, skip_special)
-            .map_err(|error| TokenizerError::Failed(error.to_string()))
+        guarded(|| self.inner.decode(tokens, skip_special)).map_err(TokenizerError::Failed)
     }
 
     /// Decodes token by token.
@@ -174,6 +175,16 @@ impl Tokenizer {
         }
         let json = vocabulary::json_from_gguf(header, file)?;
         Tokenizer::from_json(json.to_string().as_bytes())
+    }
+}
+
+/// Runs the library, which was not written for foreign files: on some descriptions of a
+/// tokenizer it panics, when it reads them or only when it is used.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    // A tokenizer is only read after it was built, so nothing is left half done.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its description makes the library fail".to_owned()),
     }
 }
 

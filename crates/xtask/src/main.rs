@@ -1,9 +1,10 @@
-//! The chores of the repository: `cargo xtask check | gen | bench`.
+//! The chores of the repository: `cargo xtask check | gen | bench | fuzz`.
 // a chore's output is its purpose
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod check;
+mod fuzz;
 mod generate;
 mod shell;
 
@@ -28,6 +29,8 @@ enum Chore {
     },
     /// Measures; the last line is one JSON object.
     Bench(bench::Options),
+    /// Searches for inputs that break a decoder; see tests/fuzz/README.md.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -37,5 +40,6 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Chore::Check(options) => check::run(&options),
         Chore::Gen { check } => generate::run(check),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
     }
 }

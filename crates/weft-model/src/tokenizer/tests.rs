@@ -41,6 +41,26 @@ fn set(keys: &mut [(String, OwnedValue)], key: &str, value: &str) {
 }
 
 #[test]
+fn a_damaged_description_is_an_error() {
+    let text = tokenizer_json().to_string();
+    for (at, _) in text.match_indices(':') {
+        let mut damaged = text.clone();
+        damaged.replace_range(at..=at, ";");
+        let refused = Tokenizer::from_json(damaged.as_bytes());
+        assert!(
+            matches!(refused, Ok(_) | Err(TokenizerError::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_panic_of_the_library_is_an_error() {
+    let failed = guarded::<()>(|| panic!("as it does on some files"));
+    assert!(failed.is_err());
+}
+
+#[test]
 fn text_becomes_tokens_and_text_again() {
     let tokenizer = tokenizer();
     // "hello" is one token, " the" another; padding and truncation of the file are not used.

@@ -1,0 +1,117 @@
+use serde::{Serialize, de::DeserializeOwned};
+use weft_core::{Control, bounds::CONTROL_BYTES};
+use weft_record::{Envelope, Exchange, Hash, Have, JoinRequest, TrustDigest, codec};
+
+use crate::{
+    mesh::{Mesh, NODE, key},
+    text,
+};
+
+const CONTROL: u8 = 0;
+const DIGEST: u8 = 1;
+const HAVE: u8 = 2;
+const JOIN: u8 = 3;
+/// What one answer may take here.
+const ANSWER_BYTES: usize = 2048;
+
+/// What peers say to each other, by the first byte: taken whole or refused, with one
+/// encoding; a verifier answers what another says it holds within its budget.
+pub(crate) fn control(input: &[u8]) {
+    let Some((form, bytes)) = input.split_first() else {
+        return;
+    };
+    match *form {
+        CONTROL => {
+            if let Some(message) = decode::<Control>(bytes) {
+                look(&message);
+            }
+        }
+        DIGEST => {
+            if let Some(digest) = decode::<TrustDigest>(bytes) {
+                assert_eq!(codec::encode(&digest).len(), 72);
+            }
+        }
+        HAVE => {
+            if let Some(have) = decode::<Have>(bytes) {
+                answer(&have);
+            }
+        }
+        JOIN => {
+            if let Some(request) = decode::<JoinRequest>(bytes) {
+                let invitation = text::invitation();
+                if request.is_by_holder(&invitation.secret, &invitation.mesh_id) {
+                    assert!(request == invitation.request(request.node));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let value = codec::decode::<T>(bytes, CONTROL_BYTES).ok()?;
+    assert_eq!(codec::encode(&value), bytes);
+    Some(value)
+}
+
+fn look(message: &Control) {
+    match message {
+        Control::Records(all) => {
+            for bytes in all {
+                if let Ok(envelope) = Envelope::decode(bytes) {
+                    assert_eq!(envelope.encode(), *bytes);
+                }
+            }
+        }
+        Control::Have(have) => answer(have),
+        _ => {}
+    }
+}
+
+fn answer(have: &Have) {
+    let trust = &Mesh::fixed().trust;
+    for exchange in [Exchange::All, Exchange::Trust] {
+        let missing = trust.missing_for(have, exchange, ANSWER_BYTES);
+        let bytes: usize = missing.iter().map(|envelope| envelope.encode().len()).sum();
+        // one record always fits, and a head brings its release
+        assert!(bytes <= ANSWER_BYTES || missing.len() <= 2);
+        for envelope in &missing {
+            assert!(trust.envelope(&envelope.record_id()).is_some());
+        }
+    }
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let trust = &Mesh::fixed().trust;
+    let envelopes: Vec<Vec<u8>> = trust.records().map(Envelope::encode).collect();
+    let file = Hash::of(b"file");
+    let messages = [
+        Control::Digest(trust.digest()),
+        Control::Have(trust.have()),
+        Control::Records(envelopes[1..].to_vec()),
+        Control::Want(file),
+        Control::Unwant(file),
+        Control::Bits {
+            file,
+            bits: vec![0xff, 1],
+        },
+        Control::Gained {
+            file,
+            indexes: vec![1, 2, 70_000],
+        },
+    ];
+    let nothing = Have::default();
+    let request = text::invitation().request(key(NODE).public());
+    let mut seeds: Vec<Vec<u8>> = messages.iter().map(|m| with(CONTROL, m)).collect();
+    seeds.push(with(DIGEST, &trust.digest()));
+    seeds.push(with(HAVE, &trust.have()));
+    seeds.push(with(HAVE, &nothing));
+    seeds.push(with(JOIN, &request));
+    seeds
+}
+
+fn with<T: Serialize>(form: u8, value: &T) -> Vec<u8> {
+    let mut seed = vec![form];
+    seed.extend(codec::encode(value));
+    seed
+}
