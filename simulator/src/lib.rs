@@ -10,10 +10,14 @@ pub mod fuzz;
 mod log;
 mod mesh;
 mod payload;
+mod registrar;
+mod traffic;
 mod world;
 
 pub use disk::VirtualDisk;
 pub use log::EventLog;
-pub use mesh::{Admin, VirtualRelease};
+pub use mesh::{Admin, Base, NOW_S, VirtualRelease, YEAR_S};
 pub use payload::Virtual;
+pub use registrar::Registrar;
+pub use traffic::Traffic;
 pub use world::{NodeSpec, Outage, World};

@@ -1,26 +1,46 @@
 //! An admin with keys, and releases whose bytes are not there.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use weft_core::Command;
-use weft_keys::SecretKey;
+use weft_keys::{PublicKey, SecretKey};
 use weft_record::{
-    Admission, ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
-    PrivacyFloors, Probe, ProbeLimits, ProbeSet, RecordId, Release, Requires, Role, Root, Scope,
-    Trust, Validity, Variant, codec, mesh_id_of, next_head, seal,
+    Action, Admission, Beacon, BeaconHead, ChunkEntry, ChunkMap, Control, Envelope, FileEntry,
+    Hash, Head, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors, Probe, ProbeLimits, ProbeSet,
+    RecordId, Release, Requires, Reset, Revoke, RevokeTarget, Role, Root, Scope, Trust, Validity,
+    Variant, Verified, codec, mesh_id_of, next_head, next_root, seal,
 };
 
-/// When virtual meshes are made, seconds since 1970.
-const NOW_S: u64 = 1_800_000_000;
-const YEAR_S: u64 = 365 * 24 * 3_600;
+use crate::registrar::{Registrar, enrolment};
 
-/// Signs everything of a virtual mesh; its key comes from a seed.
+/// When virtual meshes are made, seconds since 1970.
+pub const NOW_S: u64 = 1_800_000_000;
+/// A year, in seconds.
+pub const YEAR_S: u64 = 365 * 24 * 3_600;
+
+/// Signs everything of a virtual mesh; its keys come from a seed. Each role has keys of its
+/// own, so that a test can lose one of them.
 pub struct Admin {
-    key: SecretKey,
+    seed: u64,
+    root_key: SecretKey,
+    keys: BTreeMap<&'static str, Vec<SecretKey>>,
+    /// Keys made so far.
+    made: u64,
     trust: Trust,
     mesh_id: MeshId,
-    root: Envelope,
     memo: Memo,
+    enrolled: BTreeMap<PublicKey, u32>,
+}
+
+/// What a rotation trusts of the channel's heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// No reset: signers stay, or what they signed no longer counts.
+    Keep,
+    /// All heads up to the newest.
+    Newest,
+    /// Those up to this one.
+    Head(RecordId),
 }
 
 /// A release of one file.
@@ -71,67 +91,95 @@ impl VirtualRelease {
 }
 
 impl Admin {
-    /// A mesh of one admin key, made from a seed.
+    /// A mesh in which one key of each role is enough.
     pub fn new(seed: u64) -> Self {
-        let bytes = blake3::derive_key("weft-sim admin key", &seed.to_le_bytes());
-        let key = SecretKey::from_seed(bytes);
-        let role = |name: &str, kind: Kind| Role {
-            name: name.parse().expect("a valid name"),
-            keys: vec![key.public()],
-            threshold: 1,
-            kinds: vec![kind.number()],
-            channels: Scope::All,
-            sites: Scope::All,
-        };
-        let roles = vec![role("head", Kind::Head), role("release", Kind::Release)];
+        Self::with_threshold(seed, 1)
+    }
+
+    /// A mesh in which so many keys must sign each release and each head.
+    pub fn with_threshold(seed: u64, threshold: u16) -> Self {
+        let mut made = 0;
+        let mut keys: BTreeMap<&str, Vec<SecretKey>> = BTreeMap::new();
+        let root_key = make_key(seed, &mut made);
+        for (name, _) in ROLES {
+            let count = threshold_of(name, threshold);
+            let own = (0..count).map(|_| make_key(seed, &mut made)).collect();
+            keys.insert(name, own);
+        }
+        let roles = ROLES
+            .iter()
+            .map(|(name, kinds)| Role {
+                name: name.parse().expect("a valid name"),
+                keys: public_keys(&keys[name]),
+                threshold: threshold_of(name, threshold),
+                kinds: kinds.iter().map(|kind| kind.number()).collect(),
+                channels: Scope::All,
+                sites: Scope::All,
+            })
+            .collect();
         let validity = Validity {
             from_s: NOW_S,
             until_s: NOW_S + YEAR_S,
         };
-        let genesis = Root::genesis(
-            vec![key.public()],
-            1,
-            roles,
-            validity,
-            PrivacyFloors {
-                k: 20,
-                k_site_bp: 5_000,
-                epsilon_milli: 1_000,
-            },
-        )
-        .expect("a valid root");
+        let privacy = PrivacyFloors {
+            k: 20,
+            k_site_bp: 5_000,
+            epsilon_milli: 1_000,
+        };
+        let genesis = Root::genesis(vec![root_key.public()], 1, roles, validity, privacy)
+            .expect("a valid root");
         let mesh_id = mesh_id_of(&genesis);
-        let root = seal(Kind::Root, mesh_id, codec::encode(&genesis), &[&key]);
-        let (mut trust, mut memo) = (Trust::new(mesh_id), Memo::default());
-        trust
-            .admit(root.clone(), NOW_S, &mut memo)
-            .expect("an own root is admitted");
-        Self {
-            key,
-            trust,
+        let mut admin = Self {
+            seed,
+            root_key,
+            keys,
+            made,
+            trust: Trust::new(mesh_id),
             mesh_id,
-            root,
-            memo,
-        }
+            memo: Memo::default(),
+            enrolled: BTreeMap::new(),
+        };
+        let root = admin.sign_root(&genesis);
+        admin.admit(&root);
+        admin
     }
 
-    /// The same key in a second place, where nothing of the first is seen from now on.
+    /// The same keys in a second place, where nothing of the first is seen from now on: a
+    /// careless admin, or a thief.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let (mut trust, mut memo) = (Trust::new(self.mesh_id), Memo::default());
+        let mut memo = self.memo.clone();
+        let mut trust = Trust::new(self.mesh_id);
         for envelope in self.trust.records() {
             trust
                 .admit(envelope.clone(), NOW_S, &mut memo)
                 .expect("an own record is admitted");
         }
-        let key = SecretKey::from_seed(*self.key.seed());
+        let copy = |key: &SecretKey| SecretKey::from_seed(*key.seed());
+        let keys = self.keys.iter();
         Self {
-            key,
+            seed: self.seed,
+            root_key: copy(&self.root_key),
+            keys: keys
+                .map(|(name, own)| (*name, own.iter().map(copy).collect()))
+                .collect(),
+            made: self.made,
             trust,
             mesh_id: self.mesh_id,
-            root: self.root.clone(),
             memo,
+            enrolled: self.enrolled.clone(),
         }
+    }
+
+    /// The same, but with only these keys of each role: what a thief has.
+    #[must_use]
+    pub fn thief(&self, kept: &[(&'static str, usize)]) -> Self {
+        let mut thief = self.twin();
+        for (name, own) in &mut thief.keys {
+            let found = kept.iter().find(|(kept, _)| kept == name);
+            own.truncate(found.map_or(0, |(_, count)| *count));
+        }
+        thief
     }
 
     /// Admits what was published elsewhere.
@@ -152,31 +200,251 @@ impl Admin {
         self.mesh_id
     }
 
+    /// What it signed, and what counts of it.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Signatures that it checked: nodes that begin with them check none twice.
+    pub fn memo(&self) -> &Memo {
+        &self.memo
+    }
+
     /// The channel that it publishes on.
     pub fn channel(&self) -> Name {
-        "stable".parse().expect("a valid name")
+        crate::fuzz::channel()
+    }
+
+    /// A key of a role.
+    pub fn key(&self, role: &str) -> PublicKey {
+        self.keys[role][0].public()
+    }
+
+    /// All roots, encoded.
+    pub fn roots(&self) -> Vec<Vec<u8>> {
+        let roots = self.trust.root_chain().iter();
+        roots.map(|root| root.envelope().encode()).collect()
+    }
+
+    /// Enrolls a node for longer than any run lasts.
+    pub fn enroll(&mut self, node: PublicKey) -> Vec<u8> {
+        self.enroll_until(node, NOW_S + 10 * YEAR_S)
+    }
+
+    /// Enrolls a node until this second.
+    pub fn enroll_until(&mut self, node: PublicKey, expires_s: u64) -> Vec<u8> {
+        let number = self.enrolled.entry(node).or_default();
+        let record = enrolment(node, *number, expires_s);
+        *number += 1;
+        let envelope = self.sign("enroll", Kind::Enroll, codec::encode(&record));
+        self.admit(&envelope);
+        envelope.encode()
+    }
+
+    /// What enrolls nodes by invitation, with the key that does so now.
+    pub fn registrar(&self) -> Registrar {
+        let key = SecretKey::from_seed(*self.keys["enroll"][0].seed());
+        Registrar::new(key, self.mesh_id)
     }
 
     /// Signs the release and a head that names it: the release's id, and what an admin
     /// hands to a node.
     pub fn publish(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
+        self.publish_at(release, None)
+    }
+
+    /// The same, and no release with a lower counter is allowed after it.
+    pub fn publish_raised(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
+        let counter = self.trust.releases().count() as u64;
+        self.publish_at(release, Some(counter))
+    }
+
+    fn publish_at(&mut self, release: &VirtualRelease, floor: Option<u64>) -> (RecordId, Command) {
         let record = release.record(self.trust.releases().count() as u64);
-        let release = seal(
-            Kind::Release,
-            self.mesh_id,
-            codec::encode(&record),
-            &[&self.key],
-        );
+        let release = self.sign("release", Kind::Release, codec::encode(&record));
         let id = release.record_id();
-        self.admit(&release);
-        let head = next_head(&self.trust, &self.channel(), id, Hash::ZERO, NOW_S)
-            .expect("the release is known");
-        let head = seal(Kind::Head, self.mesh_id, codec::encode(&head), &[&self.key]);
-        self.admit(&head);
+        self.learn_own(&release);
+        let head = self.head(id, floor);
+        let roots = self.roots();
+        let records = [&release, &head].map(Envelope::encode);
+        (id, Command::Import([roots, records.to_vec()].concat()))
+    }
+
+    /// Signs a release and a head without asking whether anybody would accept them.
+    pub fn forge(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
+        let record = release.record(self.trust.releases().count() as u64);
+        let release = self.sign("release", Kind::Release, codec::encode(&record));
+        let id = release.record_id();
+        let _ = self.trust.admit(release.clone(), NOW_S, &mut self.memo);
+        let newest = self
+            .trust
+            .head(&self.channel())
+            .map(|head| (**head).clone());
+        let head = next_head(&self.trust, &self.channel(), id, Hash::ZERO, NOW_S);
+        let head = head.ok().or(newest.map(|newest| Head {
+            seq: newest.seq + 1,
+            release: id,
+            ..newest
+        }));
+        let head = head.map(|head| self.sign("head", Kind::Head, codec::encode(&head)));
+        let records = [Some(release), head].into_iter().flatten();
         (
             id,
-            Command::Import([&self.root, &release, &head].map(Envelope::encode).to_vec()),
+            Command::Import(records.map(|one| one.encode()).collect()),
         )
+    }
+
+    /// A head that names a release once more.
+    pub fn point_at(&mut self, release: RecordId) -> Command {
+        let head = self.head(release, None);
+        Command::Import(vec![head.encode()])
+    }
+
+    /// The newest head.
+    pub fn newest(&self) -> Option<RecordId> {
+        self.trust.head(&self.channel()).map(Verified::id)
+    }
+
+    /// A root with new keys for these roles.
+    pub fn rotate(&mut self, roles: &[&'static str], base: Base) -> Command {
+        let mut root = next_root(&self.trust).expect("a root is known");
+        for name in roles {
+            let count = self.keys[name].len().max(1);
+            let fresh: Vec<SecretKey> = (0..count)
+                .map(|_| make_key(self.seed, &mut self.made))
+                .collect();
+            let role = root
+                .roles
+                .iter_mut()
+                .find(|role| role.name.as_str() == *name);
+            role.expect("a known role").keys = public_keys(&fresh);
+            self.keys.insert(name, fresh);
+        }
+        match base {
+            Base::Keep => root.resets = self.standing_resets(),
+            Base::Newest => {}
+            Base::Head(head) => {
+                for reset in &mut root.resets {
+                    reset.base = Some(head);
+                }
+            }
+        }
+        self.renew(root)
+    }
+
+    /// A root that is valid between these seconds.
+    pub fn renew_for(&mut self, from_s: u64, until_s: u64) -> Command {
+        let mut root = next_root(&self.trust).expect("a root is known");
+        root.resets = self.standing_resets();
+        root.validity = Validity { from_s, until_s };
+        self.renew(root)
+    }
+
+    /// Revokes a key, signed by the key of the root.
+    pub fn revoke_key(&mut self, key: PublicKey) -> Command {
+        let signed = self.revocation(RevokeTarget::Key(key));
+        let envelope = seal(Kind::Revoke, self.mesh_id, signed, &[&self.root_key]);
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    /// Revokes a key of a role, signed by itself.
+    pub fn revoke_itself(&mut self, role: &'static str) -> Command {
+        let signed = self.revocation(RevokeTarget::Key(self.key(role)));
+        let own = &self.keys[role][0];
+        let envelope = seal(Kind::Revoke, self.mesh_id, signed, &[own]);
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    /// Revokes a release.
+    pub fn revoke_release(&mut self, release: RecordId) -> Command {
+        let signed = self.revocation(RevokeTarget::Release(release));
+        let envelope = self.sign("release", Kind::Revoke, signed);
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    /// Pauses or resumes the rollout of the newest head.
+    pub fn control(&mut self, number: u32, action: Action) -> Command {
+        let control = Control {
+            channel: self.channel(),
+            head: self.newest().expect("a head was published"),
+            number,
+            action,
+            reason: String::new(),
+            issued_at_s: NOW_S,
+        };
+        let envelope = self.sign("control", Kind::Control, codec::encode(&control));
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    /// A sign of life that names the newest head.
+    pub fn beacon(&mut self, issued_at_s: u64) -> Command {
+        let newest = self.trust.head(&self.channel());
+        let heads = newest.map(|head| BeaconHead {
+            channel: head.channel.clone(),
+            epoch: head.epoch,
+            seq: head.seq,
+            head: head.id(),
+        });
+        let beacon = Beacon {
+            issued_at_s,
+            heads: heads.into_iter().collect(),
+        };
+        let envelope = self.sign("beacon", Kind::Beacon, codec::encode(&beacon));
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    fn head(&mut self, release: RecordId, floor: Option<u64>) -> Envelope {
+        let head = next_head(&self.trust, &self.channel(), release, Hash::ZERO, NOW_S);
+        let mut head = head.expect("the release is known");
+        head.counter_floor = floor.unwrap_or(head.counter_floor);
+        let head = self.sign("head", Kind::Head, codec::encode(&head));
+        self.admit(&head);
+        head
+    }
+
+    /// Resets that the newest root names: to name them again changes nothing.
+    fn standing_resets(&self) -> Vec<Reset> {
+        let root = self.trust.root().expect("a root is known");
+        root.resets.clone()
+    }
+
+    fn renew(&mut self, root: Root) -> Command {
+        let envelope = self.sign_root(&root);
+        self.admit(&envelope);
+        Command::Import(vec![envelope.encode()])
+    }
+
+    fn revocation(&self, target: RevokeTarget) -> Vec<u8> {
+        codec::encode(&Revoke {
+            target,
+            reason: "lost".to_owned(),
+            issued_at_s: NOW_S,
+        })
+    }
+
+    fn sign_root(&self, root: &Root) -> Envelope {
+        seal(
+            Kind::Root,
+            self.mesh_id,
+            codec::encode(root),
+            &[&self.root_key],
+        )
+    }
+
+    fn sign(&self, role: &str, kind: Kind, body: Vec<u8>) -> Envelope {
+        let keys: Vec<&SecretKey> = self.keys[role].iter().collect();
+        seal(kind, self.mesh_id, body, &keys)
+    }
+
+    /// An own release; it may be known already, when it is published again.
+    fn learn_own(&mut self, envelope: &Envelope) {
+        let admitted = self.trust.admit(envelope.clone(), NOW_S, &mut self.memo);
+        assert!(admitted.is_ok(), "an own record: {admitted:?}");
     }
 
     fn admit(&mut self, envelope: &Envelope) {
@@ -186,6 +454,35 @@ impl Admin {
             "an own record: {admitted:?}"
         );
     }
+}
+
+/// Roles and what they may sign.
+const ROLES: [(&str, &[Kind]); 5] = [
+    ("beacon", &[Kind::Beacon]),
+    ("control", &[Kind::Control]),
+    ("enroll", &[Kind::Enroll, Kind::EnrollRoot, Kind::Revoke]),
+    ("head", &[Kind::Head]),
+    ("release", &[Kind::Release, Kind::Revoke]),
+];
+
+fn threshold_of(role: &str, threshold: u16) -> u16 {
+    if matches!(role, "head" | "release") {
+        threshold
+    } else {
+        1
+    }
+}
+
+fn make_key(seed: u64, made: &mut u64) -> SecretKey {
+    *made += 1;
+    let place = [seed, *made].map(u64::to_le_bytes).concat();
+    SecretKey::from_seed(blake3::derive_key("weft-sim admin key", &place))
+}
+
+fn public_keys(keys: &[SecretKey]) -> Vec<PublicKey> {
+    let mut public: Vec<PublicKey> = keys.iter().map(SecretKey::public).collect();
+    public.sort_unstable();
+    public
 }
 
 impl VirtualRelease {

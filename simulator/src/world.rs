@@ -6,13 +6,20 @@ use std::{
 };
 
 use weft_core::{
-    Command, Config, Event, Facts, Input, Message, Node, OpId, Outcome, Output, Payload, Peer,
-    ProbeMeasurement, ProbeRequest,
+    Command, Config, Disk, Event, Facts, Input, Message, Node, OpId, Outcome, Output, Payload,
+    Peer, ProbeMeasurement, ProbeRequest,
 };
 use weft_keys::SecretKey;
-use weft_record::{Hash, MeshId, Name, RecordId};
+use weft_record::{Hash, Invitation, Memo, MeshId, Name, RecordId, Verdict};
 
-use crate::{disk::VirtualDisk, log::EventLog, payload::Virtual};
+use crate::{
+    disk::VirtualDisk,
+    log::EventLog,
+    mesh::{Admin, NOW_S},
+    payload::Virtual,
+    registrar::Registrar,
+    traffic::{Traffic, control_bytes, kind_of, summary},
+};
 
 /// What one virtual node is.
 #[derive(Clone, Debug)]
@@ -23,8 +30,20 @@ pub struct NodeSpec {
     pub cap_fetch_bytes_per_sec: Option<u64>,
     /// It answers every request with other bytes than asked for.
     pub corrupts: bool,
+    /// It answers no request for bytes.
+    pub withholds: bool,
     /// It is in another mesh.
     pub stranger: bool,
+    /// It is no node: it says only what a test makes it say.
+    pub puppet: bool,
+    /// With this it asks to be enrolled.
+    pub invitation: Option<Invitation>,
+    /// Requests to join are answered here, by [`World::registrar`].
+    pub registrar: bool,
+    /// It activates nothing new while the root has run out.
+    pub refuse_new_when_stale: bool,
+    /// What its system clock says when the world begins, seconds since 1970.
+    pub wall_s: u64,
 }
 
 impl Default for NodeSpec {
@@ -33,7 +52,13 @@ impl Default for NodeSpec {
             uplink_bytes_per_sec: 12_500_000,
             cap_fetch_bytes_per_sec: None,
             corrupts: false,
+            withholds: false,
             stranger: false,
+            puppet: false,
+            invitation: None,
+            registrar: false,
+            refuse_new_when_stale: false,
+            wall_s: NOW_S,
         }
     }
 }
@@ -70,10 +95,21 @@ pub struct World {
     pub failing_models: BTreeSet<RecordId>,
     /// What nodes told, with time and node.
     pub events: Vec<(u64, usize, Event)>,
+    /// Whoever enrolls by invitation, at the nodes whose driver asks for it.
+    pub registrar: Option<Registrar>,
+    /// Messages and bytes sent, by kind.
+    pub traffic: Traffic,
+    /// Activations that the node's own records do not ask for.
+    pub unasked: Vec<String>,
+    /// What puppets were told.
+    pub heard: Vec<(usize, usize, Message<Virtual>)>,
+    /// Signatures checked before the run.
+    memo: Memo,
 }
 
 struct Host {
     key: Peer,
+    secret: SecretKey,
     spec: NodeSpec,
     disk: VirtualDisk,
     node: Option<Node<Virtual>>,
@@ -157,21 +193,45 @@ impl World {
             bad_models: BTreeSet::new(),
             failing_models: BTreeSet::new(),
             events: Vec::new(),
+            registrar: None,
+            traffic: Traffic::default(),
+            unasked: Vec::new(),
+            heard: Vec::new(),
+            memo: Memo::default(),
         }
+    }
+
+    /// Adds a node that belongs to the mesh: it holds the roots and its enrolment.
+    pub fn add_member(
+        &mut self,
+        admin: &mut Admin,
+        spec: NodeSpec,
+        mut disk: VirtualDisk,
+    ) -> usize {
+        let key = self.secret_of(self.nodes.len()).public();
+        let mut records = admin.roots();
+        records.push(admin.enroll(key));
+        disk.save(records);
+        self.memo = admin.memo().clone();
+        self.add_node(spec, disk)
+    }
+
+    /// The key that the node of this index has, or will have.
+    pub fn secret_of(&self, index: usize) -> SecretKey {
+        // from (seed, index) alone, so that a further node moves no other
+        let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
+        SecretKey::from_seed(blake3::derive_key("weft-sim node key", &place))
     }
 
     /// Adds a node with this disk and starts it; returns its index.
     pub fn add_node(&mut self, spec: NodeSpec, disk: VirtualDisk) -> usize {
         let index = self.nodes.len();
-        // the key comes from (seed, index) alone, so that a further node moves no other
-        let seed = blake3::derive_key(
-            "weft-sim node key",
-            &[self.seed, index as u64].map(u64::to_le_bytes).concat(),
-        );
-        let key = SecretKey::from_seed(seed).public();
+        let secret = self.secret_of(index);
+        let key = secret.public();
         self.by_key.insert(key, index);
         self.nodes.push(Host {
             key,
+            secret,
             spec,
             disk,
             node: None,
@@ -243,6 +303,10 @@ impl World {
     pub fn start(&mut self, index: usize) {
         let mesh_id = self.mesh_id;
         let host = &mut self.nodes[index];
+        if host.spec.puppet {
+            return;
+        }
+        let invitation = host.spec.invitation.as_ref();
         let config = Config {
             key: host.key,
             mesh_id: if host.spec.stranger {
@@ -260,12 +324,13 @@ impl World {
             },
             cap_fetch_bytes_per_sec: host.spec.cap_fetch_bytes_per_sec,
             seed: self.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            wall_at_zero_s: 1_800_000_000,
-            invitation: None,
-            registrar: false,
-            refuse_new_when_stale: false,
+            wall_at_zero_s: host.spec.wall_s,
+            invitation: invitation.map(|invitation| invitation.request(host.key)),
+            registrar: host.spec.registrar,
+            refuse_new_when_stale: host.spec.refuse_new_when_stale,
         };
-        host.node = Some(Node::new(config, host.disk.restore(), self.now_us));
+        let (restored, memo) = (host.disk.restore(), self.memo.clone());
+        host.node = Some(Node::with_memo(config, restored, self.now_us, memo));
         for other in self.neighbours(index) {
             self.raise((index.min(other), index.max(other)));
         }
@@ -275,6 +340,29 @@ impl World {
     /// Hands a command to a node.
     pub fn command(&mut self, index: usize, command: Command) {
         self.give(index, Input::Command(command));
+    }
+
+    /// A puppet, or any node behind its own back, sends this.
+    pub fn say(&mut self, from: usize, to: usize, message: Message<Virtual>) {
+        self.send(from, self.nodes[to].key, message);
+    }
+
+    /// Whether two nodes are linked.
+    pub fn is_linked(&self, a: usize, b: usize) -> bool {
+        self.links.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Cuts one link for good.
+    pub fn disconnect(&mut self, a: usize, b: usize) {
+        let link = (a.min(b), a.max(b));
+        if self.links.remove(&link) {
+            self.lower(link);
+        }
+    }
+
+    /// The node's invitation from its next start on.
+    pub fn invite(&mut self, index: usize, invitation: Option<Invitation>) {
+        self.nodes[index].spec.invitation = invitation;
     }
 
     /// Runs until `done` holds or `limit_us` of virtual time have passed; true if it held.
@@ -326,6 +414,11 @@ impl World {
         self.nodes[index].key
     }
 
+    /// A node's secret key.
+    pub fn secret(&self, index: usize) -> &SecretKey {
+        &self.nodes[index].secret
+    }
+
     /// What the node's active slot of the channel holds.
     pub fn active(&self, index: usize, channel: &Name) -> Option<RecordId> {
         self.nodes[index]
@@ -353,8 +446,12 @@ impl World {
                 (_, true) => Some(a),
                 _ => None,
             })
-            .filter(|&other| self.nodes[other].node.is_some())
+            .filter(|&other| self.is_there(other))
             .collect()
+    }
+
+    fn is_there(&self, index: usize) -> bool {
+        self.nodes[index].node.is_some() || self.nodes[index].spec.puppet
     }
 
     fn raise(&mut self, (a, b): (usize, usize)) {
@@ -388,13 +485,13 @@ impl World {
             what: What(happening),
             ..
         } = next;
-        if self.nodes[index].life != life || self.nodes[index].node.is_none() {
+        if self.nodes[index].life != life || !self.is_there(index) {
             return;
         }
         let input = match happening {
             Happening::Up(other) => {
                 let link = (index.min(other), index.max(other));
-                if !self.links.contains(&link) || self.nodes[other].node.is_none() {
+                if !self.links.contains(&link) || !self.is_there(other) {
                     return;
                 }
                 Input::PeerUp(self.nodes[other].key)
@@ -422,6 +519,13 @@ impl World {
     }
 
     fn give(&mut self, index: usize, input: Input<Virtual>) {
+        if self.nodes[index].spec.puppet {
+            if let Input::Message(from, message) = input {
+                let from = self.by_key[&from];
+                self.heard.push((index, from, message));
+            }
+            return;
+        }
         self.log.add(self.now_us, index, &summary(&input));
         let now_us = self.now_us;
         if let Some(node) = self.nodes[index].node.as_mut() {
@@ -468,11 +572,15 @@ impl World {
             Output::Disk(operation, disk) => {
                 let syncs = matches!(
                     disk,
-                    weft_core::Disk::SyncFile(_)
-                        | weft_core::Disk::CompleteFile(_)
-                        | weft_core::Disk::SaveRecords(_)
-                        | weft_core::Disk::Activate(_)
+                    Disk::SyncFile(_)
+                        | Disk::CompleteFile(_)
+                        | Disk::SaveRecords(_)
+                        | Disk::SaveClock(_)
+                        | Disk::Activate(_)
                 );
+                if let Disk::Activate(channel) = &disk {
+                    self.check_activation(index, channel);
+                }
                 let outcome = self.nodes[index].disk.execute(disk);
                 let took_us = if syncs { SYNC_US } else { DISK_US };
                 self.push(
@@ -498,7 +606,23 @@ impl World {
                     Happening::Done(operation, outcome),
                 );
             }
-            Output::Admitted(..) | Output::Enroll(..) => {}
+            Output::Admitted(peer, admitted) => {
+                let text = format!("admitted {peer} {admitted}");
+                self.log.add(self.now_us, index, &text);
+            }
+            Output::Enroll(operation, request) => {
+                let now_s = self.nodes[index].spec.wall_s + self.now_us / 1_000_000;
+                let registrar = self.registrar.as_mut();
+                let answer = registrar.map_or_else(
+                    || Err("nobody enrolls here".to_owned()),
+                    |registrar| registrar.answer(&request, now_s),
+                );
+                self.push(
+                    self.now_us + SYNC_US,
+                    index,
+                    Happening::Done(operation, Outcome::Enrolled(answer)),
+                );
+            }
             Output::Event(event) => {
                 self.log.add(self.now_us, index, &format!("{event:?}"));
                 self.events.push((self.now_us, index, event));
@@ -514,14 +638,17 @@ impl World {
             Message::Data(chunk, payload) if self.nodes[from].spec.corrupts => {
                 Message::Data(chunk, payload.corrupted())
             }
+            Message::Data(..) | Message::Absent(_) if self.nodes[from].spec.withholds => return,
             message => message,
         };
         let bytes = match &message {
             Message::Data(_, payload) | Message::Blob(_, payload) => {
                 payload.length() + CONTROL_BYTES
             }
+            Message::Control(control) => control_bytes(control),
             _ => CONTROL_BYTES,
         };
+        self.traffic.add(kind_of(&message), bytes);
         let host = &mut self.nodes[from];
         let start_us = host.uplink_free_us.max(self.now_us);
         host.uplink_free_us = start_us + bytes * 1_000_000 / host.spec.uplink_bytes_per_sec;
@@ -535,6 +662,25 @@ impl World {
                 message,
             },
         );
+    }
+
+    /// Only what a node's own records ask for now may become active.
+    fn check_activation(&mut self, index: usize, channel: &Name) {
+        let host = &self.nodes[index];
+        let (Some(node), Some(staged)) = (&host.node, host.disk.slots(channel).staged) else {
+            return;
+        };
+        let trust = node.trust();
+        let wanted = match trust.verdict(channel) {
+            Verdict::Go(head) => head.id() == staged.head && head.release == staged.release,
+            _ => false,
+        };
+        let void = trust.is_void(channel, staged.epoch, &staged.release);
+        if !wanted || void {
+            let (now_us, release) = (self.now_us, staged.release);
+            let text = format!("node {index} at {now_us}: activates {release} unasked");
+            self.unasked.push(text);
+        }
     }
 
     fn probe(&self, request: &ProbeRequest) -> Outcome<Virtual> {
@@ -568,23 +714,5 @@ impl World {
         }
         seen.remove(&from);
         seen.into_iter().collect()
-    }
-}
-
-/// One line for the log: what kind of input, about what.
-fn summary(input: &Input<Virtual>) -> String {
-    match input {
-        Input::Command(_) => "command".to_owned(),
-        Input::PeerUp(peer) => format!("up {peer}"),
-        Input::BundleUp(peer) => format!("bundle {peer}"),
-        Input::PeerDown(peer) => format!("down {peer}"),
-        Input::Message(peer, Message::Control(control)) => format!("from {peer} {control:?}"),
-        Input::Message(peer, Message::Get(chunk)) => format!("from {peer} get {chunk:?}"),
-        Input::Message(peer, Message::Data(chunk, _)) => format!("from {peer} data {chunk:?}"),
-        Input::Message(peer, Message::Absent(chunk)) => format!("from {peer} absent {chunk:?}"),
-        Input::Message(peer, _) => format!("from {peer} blob"),
-        Input::Gossip(envelope) => format!("gossip {}", Hash::of(envelope)),
-        Input::Done(operation, _) => format!("done {}", operation.0),
-        Input::Tick => "tick".to_owned(),
     }
 }

@@ -1,54 +1,10 @@
 //! The core under faults, one behaviour a test.
-#![allow(clippy::unwrap_used)]
 
 use weft_core::{ChunkRef, Command, Event, Phase};
-use weft_record::{Name, RecordId};
-use weft_sim::{Admin, NodeSpec, Outage, VirtualDisk, VirtualRelease, World, checkers, fuzz};
+use weft_record::RecordId;
+use weft_sim::{NodeSpec, Outage, VirtualRelease, World, checkers, fuzz};
 
-const SECOND_US: u64 = 1_000_000;
-const CHUNK_BYTES: u32 = 262_144;
-
-/// A ring of nodes; the first holds the bytes of these releases.
-fn mesh(
-    seed: u64,
-    nodes: usize,
-    releases: &[&VirtualRelease],
-    spec: impl Fn(usize) -> NodeSpec,
-) -> (World, Admin, Name) {
-    let admin = Admin::new(seed);
-    let channel = admin.channel();
-    let mut world = World::new(seed, admin.mesh_id());
-    for index in 0..nodes {
-        let mut disk = VirtualDisk::default();
-        if index == 0 {
-            for release in releases {
-                disk.preload(release);
-            }
-        }
-        world.add_node(spec(index), disk);
-    }
-    for index in 1..nodes {
-        world.connect(index - 1, index);
-    }
-    if nodes > 2 {
-        world.connect(nodes - 1, 0);
-    }
-    (world, admin, channel)
-}
-
-fn plain(_: usize) -> NodeSpec {
-    NodeSpec::default()
-}
-
-fn publish(world: &mut World, admin: &mut Admin, release: &VirtualRelease) -> RecordId {
-    let (id, command) = admin.publish(release);
-    world.command(0, command);
-    id
-}
-
-fn all_active(world: &World, channel: &Name, id: RecordId) -> bool {
-    (0..world.node_count()).all(|index| world.active(index, channel) == Some(id))
-}
+use crate::harness::{CHUNK_BYTES, SECOND_US, all_active, mesh, plain, publish};
 
 #[test]
 fn a_release_reaches_every_node() {
@@ -171,7 +127,7 @@ fn a_node_hundreds_of_heads_behind_catches_up_at_once() {
         .collect();
     world.run(SECOND_US, |_| false);
     world.heal();
-    // several batches of records, well before the next digest interval
+    // well before the next digest interval
     let newest = *ids.last().unwrap();
     assert!(world.run(10 * SECOND_US, |world| world.active(1, &channel)
         == Some(newest)));

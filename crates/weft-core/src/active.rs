@@ -4,12 +4,10 @@
 use weft_record::{Name, ProbeSet, RecordId};
 
 use crate::{
-    bounds,
     config::Phase,
-    io::{Disk, Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan},
+    io::{Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan},
     message::Payload,
     node::{Node, Pending},
-    target::remember_failed,
 };
 
 impl<P: Payload> Node<P> {
@@ -28,21 +26,28 @@ impl<P: Payload> Node<P> {
         let Some(plan) = channel.slots.active.clone() else {
             return;
         };
+        if channel.switching {
+            // what it ends with is probed
+            return;
+        }
         if channel.phase == Phase::Active {
             channel.phase = Phase::Soaking;
         }
-        self.probe(Pending::ProbeActive(name.clone()), SlotKind::Active, plan);
+        let pending = Pending::ProbeActive(name.clone(), plan.release);
+        self.probe(pending, SlotKind::Active, plan);
     }
 
-    pub(crate) fn probed_active(&mut self, name: Name, outcome: Outcome<P>) {
-        let Some(plan) = self
+    pub(crate) fn probed_active(&mut self, name: Name, release: RecordId, outcome: Outcome<P>) {
+        let active = self
             .channels
             .get(&name)
-            .and_then(|channel| channel.slots.active.clone())
-        else {
+            .map(|channel| &channel.slots.active);
+        // another one may have taken its place meanwhile
+        let probed = active.and_then(Option::clone);
+        let Some(plan) = probed.filter(|plan| plan.release == release) else {
             return;
         };
-        let verdict = self.judge(&name, &plan, outcome);
+        let verdict = self.judge_probe(&name, &plan, outcome);
         match verdict {
             Ok(()) => {
                 if self
@@ -53,45 +58,8 @@ impl<P: Payload> Node<P> {
                     self.set_phase(&name, Phase::Active, "");
                 }
             }
-            Err(reason) => {
-                let pending = Pending::GoBack {
-                    channel: name.clone(),
-                    reason,
-                };
-                self.disk(pending, Disk::GoBack(name));
-            }
+            Err(reason) => self.go_back(&name, reason),
         }
-    }
-
-    pub(crate) fn went_back(&mut self, name: Name, reason: String, outcome: Outcome<P>) {
-        if !matches!(outcome, Outcome::Switched) {
-            self.trouble(&outcome);
-            // the probe runs again and asks again
-            let due_us = self.now_us + bounds::DISK_RETRY_US;
-            if let Some(channel) = self.channels.get_mut(&name) {
-                channel.soak_due_us = Some(due_us);
-            }
-            return;
-        }
-        let Some(channel) = self.channels.get_mut(&name) else {
-            return;
-        };
-        let Some(dropped) = channel.slots.active.take() else {
-            return;
-        };
-        channel.slots.active = channel.slots.previous.take();
-        remember_failed(&mut channel.slots, dropped.head);
-        channel.target = None;
-        let to = channel.slots.active.as_ref().map(|slot| slot.release);
-        self.event(Event::WentBack {
-            channel: name.clone(),
-            from: dropped.release,
-            to,
-            reason: reason.clone(),
-        });
-        self.set_phase(&name, Phase::Refused, &reason);
-        // what we go back to is proven again too
-        self.suspect(&name);
     }
 
     pub(crate) fn probe(&mut self, pending: Pending<P>, slot: SlotKind, plan: SlotPlan) {
@@ -113,13 +81,13 @@ impl<P: Payload> Node<P> {
     }
 
     /// Compares what was measured, and tells how it ended.
-    pub(crate) fn judge(
+    pub(crate) fn judge_probe(
         &mut self,
         channel: &Name,
         plan: &SlotPlan,
         outcome: Outcome<P>,
     ) -> Result<(), String> {
-        let verdict = self.verdict(plan, outcome);
+        let verdict = self.probe_verdict(plan, outcome);
         self.event(Event::Probed {
             channel: channel.clone(),
             release: plan.release,
@@ -130,7 +98,7 @@ impl<P: Payload> Node<P> {
     }
 
     /// Compares what was measured with what the release's signer promised.
-    fn verdict(&self, plan: &SlotPlan, outcome: Outcome<P>) -> Result<(), String> {
+    fn probe_verdict(&self, plan: &SlotPlan, outcome: Outcome<P>) -> Result<(), String> {
         let measured = match outcome {
             Outcome::Probed(measured) => measured,
             Outcome::Failed(failure) => return Err(failure.text),
@@ -163,6 +131,7 @@ impl<P: Payload> Node<P> {
                 if let Some(channel) = self.channels.get_mut(&name) {
                     channel.retry_us = None;
                 }
+                self.retarget(&name);
                 self.advance(&name);
             }
         }

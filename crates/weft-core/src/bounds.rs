@@ -1,5 +1,7 @@
 //! Every bound of the core, in one place, each with its reason.
 
+use crate::score::Rate;
+
 /// Longest encoded control message: a bitfield of the largest chunk map
 /// (`weft_record::MAX_CHUNKS` bits) and a batch of records both fit.
 pub const CONTROL_BYTES: usize = 512 * 1024;
@@ -54,3 +56,71 @@ pub const ANNOUNCEMENTS_PER_BATCH: usize = 16;
 pub const JOIN_HOPS: u8 = 8;
 /// Longest reason in a message, for people.
 pub const REASON_BYTES: usize = 200;
+
+/// Points for a record or message that no honest node sends...
+pub const FAULT_POINTS: u32 = 10;
+/// ...and for each message beyond the rates below.
+pub const FLOOD_POINTS: u32 = 3;
+/// With so many points a peer is let go: three forged records, or ten messages too many.
+pub const LET_GO_POINTS: u32 = 30;
+/// One point is forgotten in this time: a broken disk's rare mistakes do not add up.
+pub const POINT_LEAK_US: u64 = 60_000_000;
+/// A peer that was let go is refused for this long.
+pub const BAN_US: u64 = 600_000_000;
+/// Peers whose points and rates are remembered while they are away: some of each kind.
+pub const ACCOUNTS: usize = 1024;
+
+/// What a member's records may cost: one for each signature that has to be checked, and
+/// at least one for each record, unless it is new. A second's worth of one core in all.
+pub(crate) const CHECKS: Rate = Rate::new(2_000, 12_000);
+/// The same at the door, where keys cost nothing...
+pub(crate) const DOOR_CHECKS: Rate = Rate::new(64, 120);
+/// ...for all who stand there together...
+pub(crate) const DOOR_CHECKS_IN_ALL: Rate = Rate::new(1_000, 3_000);
+/// ...and for gossip, which does not tell who sent it.
+pub(crate) const GOSSIP_CHECKS: Rate = Rate::new(1_000, 3_000);
+/// Questions ("I hold this, send the rest") answered to one peer: each walks all records.
+pub(crate) const ANSWERS: Rate = Rate::new(60, 60);
+/// Questions asked of one peer: below what it answers.
+pub(crate) const QUESTIONS: Rate = Rate::new(30, 40);
+/// Answers to one peer at the door, a connection: a root chain of a few batches.
+pub const DOOR_ANSWERS: u32 = 8;
+/// An answer that does not come for this long is asked for again.
+pub const ANSWER_TIMEOUT_US: u64 = 20_000_000;
+/// Digests heard from one peer: one a new record, at most every [`DIGEST_PAUSE_US`].
+pub(crate) const DIGESTS: Rate = Rate::new(120, 360);
+/// Least time between two digests to all: many records at once are one change.
+pub const DIGEST_PAUSE_US: u64 = 250_000;
+/// Hellos heard from one peer: one a connection, and when its enrolment changes.
+pub(crate) const HELLOS: Rate = Rate::new(32, 12);
+/// Files that one peer may say it wants or no longer wants: those of a few releases at
+/// once, and again after each connection.
+pub(crate) const WANTS: Rate = Rate::new(2_048, 1_200);
+/// A peer that did not deliver a chunk is asked again what it holds after this.
+pub const WANT_PAUSE_US: u64 = 1_000_000;
+/// Requests to join heard from one peer at the door, which speaks for itself alone...
+pub(crate) const JOINS_AT_DOOR: Rate = Rate::new(10, 3);
+/// ...and from a member, which passes them on.
+pub(crate) const JOINS: Rate = Rate::new(240, 240);
+/// Requests to join passed on in all: each goes to every member, and so on.
+pub(crate) const FORWARDS: Rate = Rate::new(120, 120);
+/// A request to join that came by another way is not passed on again for this long.
+pub const FORWARD_PAUSE_US: u64 = 8_000_000;
+/// For this long the answer to a request to join finds its way back.
+pub const JOIN_MEMORY_US: u64 = 600_000_000;
+/// Requests to join remembered at once.
+pub const JOINS_REMEMBERED: usize = 1024;
+/// Peers remembered to have passed on the same request.
+pub const ASKERS_PER_JOIN: usize = 8;
+/// Requests to join that the driver looks at, at once.
+pub const ENROLS_AT_ONCE: usize = 16;
+/// A node that joins asks again after this, then after twice as long...
+pub const JOIN_INTERVAL_US: u64 = 10_000_000;
+/// ...and so on up to this.
+pub const JOIN_INTERVAL_MOST_US: u64 = 60_000_000;
+/// What the node knows of time is kept this often: what a power cut can cost of it.
+pub const CLOCK_SAVE_US: u64 = 600_000_000;
+/// Peers of which is remembered what they said they hold.
+pub const HOLDINGS: usize = 1024;
+/// Channels remembered of each: more than [`CHANNELS`], since others are passed on too.
+pub const HOLDINGS_CHANNELS: usize = 32;

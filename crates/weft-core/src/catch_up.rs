@@ -1,142 +1,198 @@
-//! Records: admitted, saved, passed on.
+//! Catching up: digests tell that two nodes differ, a question tells what one holds, and
+//! the answer brings what it lacks. At most one question is under way to each peer.
 
-use weft_record::{Admission, Envelope, Have, Kind, Refusal};
+use weft_record::{Envelope, Exchange, Have, Kind, RevokeTarget, TrustDigest};
 
 use crate::{
     bounds,
-    io::{DisconnectReason, Disk, Event, Output},
+    members::Standing,
     message::{Control, Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
+    score::Source,
 };
 
 /// Members asked at once when a record arrives before what it builds on.
 const ASKED_AT_ONCE: usize = 3;
 
 impl<P: Payload> Node<P> {
-    /// Envelopes from the owner or an admin at this node: admitted like a peer's.
-    pub(crate) fn import(&mut self, envelopes: Vec<Vec<u8>>) {
-        self.records(None, &envelopes);
-    }
-
-    /// One announcement. What it builds on may be missing: then members are asked.
-    pub(crate) fn gossip(&mut self, envelope: Vec<u8>) {
-        // gossip passes it on by itself
-        self.admit_all(None, &[envelope]);
-    }
-
-    pub(crate) fn records(&mut self, from: Option<Peer>, envelopes: &[Vec<u8>]) {
-        for bytes in self.admit_all(from, envelopes) {
-            if Envelope::decode(&bytes).is_ok_and(|envelope| envelope.kind == Kind::Head as u8) {
-                self.emit(Output::Broadcast(bytes));
-            }
-        }
-    }
-
-    /// Admits, saves and spreads; returns what was new.
-    fn admit_all(&mut self, from: Option<Peer>, envelopes: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let knew_root = self.trust.root().is_some();
-        let (mut admitted, mut incomplete) = (Vec::new(), false);
-        for bytes in envelopes {
-            match self.admit(bytes) {
-                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => {
-                    admitted.push(bytes.clone())
-                }
-                Ok(Admission::Known | Admission::Superseded) => {}
-                Ok(Admission::Waiting(_)) => incomplete = true,
-                Err(refusal) => {
-                    if !self.refused(from, &refusal) {
-                        break;
-                    }
-                }
-            }
-        }
-        if !admitted.is_empty() {
-            self.save(admitted.clone());
-            if !knew_root && self.trust.root().is_some() {
-                self.greet_again();
-            }
-            // neighbours that lack what is new see another digest and ask
+    /// Tells all that share records what this node holds by now, in a moment.
+    pub(crate) fn send_digests_soon(&mut self) {
+        let soonest_us = self
+            .digests_sent_us
+            .map_or(0, |sent_us| sent_us + bounds::DIGEST_PAUSE_US);
+        if soonest_us <= self.now_us {
             self.send_digests();
-            // a batch is bounded: ask its sender for the next one until nothing comes
-            if let Some(peer) = from.filter(|peer| self.is_member(peer)) {
-                self.send_have(peer);
-            }
+        } else {
+            self.digest_due_us = self.digest_due_us.min(soonest_us);
         }
-        if incomplete {
-            self.ask_for_records(from);
-        }
-        admitted
     }
 
-    pub(crate) fn save(&mut self, envelopes: Vec<Vec<u8>>) {
-        self.disk(
-            Pending::SaveRecords(envelopes.clone()),
-            Disk::SaveRecords(envelopes),
-        );
+    pub(crate) fn run_digest_timers(&mut self) {
+        if self.digest_due_us <= self.now_us {
+            // a little jitter keeps a site's nodes from speaking all at once
+            let jitter_us = self.random.below(bounds::DIGEST_INTERVAL_US / 4);
+            self.digest_due_us = self.now_us + bounds::DIGEST_INTERVAL_US - jitter_us;
+            self.send_digests();
+            self.look_at_time();
+            self.judge_all();
+            self.forget_joins();
+        }
+        let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= self.now_us);
+        let waiting = self.peers.iter().filter(|(_, state)| due(state.ask_due_us));
+        for peer in waiting.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.ask(peer);
+        }
     }
 
-    /// Answers with what the peer lacks, in as many messages as that takes.
-    pub(crate) fn have(&mut self, peer: Peer, have: &Have) {
-        let missing =
-            self.trust
-                .missing_for(have, weft_record::Exchange::All, bounds::RECORDS_BYTES);
-        if missing.is_empty() {
+    pub(crate) fn digest_timers_due_us(&self) -> u64 {
+        let asks = self.peers.values().filter_map(|state| state.ask_due_us);
+        asks.min().unwrap_or(u64::MAX).min(self.digest_due_us)
+    }
+
+    /// To a member, or one that lapsed and is to be mended.
+    pub(crate) fn send_digest(&mut self, peer: Peer) {
+        // who does not belong is not heard
+        if self.own.standing == Standing::Door {
             return;
         }
-        let envelopes = missing.iter().map(Envelope::encode).collect();
-        self.send(peer, Message::Control(Control::Records(envelopes)));
+        let digest = self.own_digest();
+        self.send(peer, Message::Control(Control::Digest(digest)));
+        self.note_told(peer);
+    }
+
+    pub(crate) fn digest_told(&mut self, peer: Peer, digest: TrustDigest) {
+        if self.is_bundle(&peer)
+            || !self.allows(peer, |account| &mut account.digests, bounds::DIGESTS)
+        {
+            return;
+        }
+        let same = digest == self.own_digest();
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.digest = Some(digest);
+        }
+        self.heard_digest(peer, &digest, same);
+        if !same {
+            self.ask(peer);
+        }
+    }
+
+    /// Tells in full what this node holds: the peer answers with the rest.
+    pub(crate) fn ask(&mut self, peer: Peer) {
+        let now_us = self.now_us;
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if state.standing == Standing::Bundle {
+            return;
+        }
+        if state
+            .asked_until_us
+            .is_some_and(|until_us| until_us > now_us)
+        {
+            state.ask_again = true;
+            return;
+        }
+        let account = self.accounts.of(peer);
+        if !account.questions.take(bounds::QUESTIONS, now_us) {
+            state.ask_due_us = Some(account.questions.ready_us(bounds::QUESTIONS));
+            return;
+        }
+        state.asked_until_us = Some(now_us + bounds::ANSWER_TIMEOUT_US);
+        (state.ask_again, state.ask_due_us) = (false, None);
+        let have = self.trust.have();
+        self.send(peer, Message::Control(Control::Have(have)));
+        self.note_told(peer);
     }
 
     /// Asks a few members for whatever this node lacks.
-    pub(crate) fn ask_for_records(&mut self, first: Option<Peer>) {
+    pub(crate) fn ask_members(&mut self) {
         let mut members: Vec<Peer> = self.members().collect();
-        if let Some(first) = first {
-            members.retain(|peer| *peer == first);
-        }
         for _ in 0..ASKED_AT_ONCE.min(members.len()) {
             let index = self.random.below(members.len() as u64) as usize;
             let peer = members.swap_remove(index);
-            self.send_have(peer);
+            self.ask(peer);
         }
     }
 
-    fn admit(&mut self, bytes: &[u8]) -> Result<Admission, Refusal> {
-        let envelope = Envelope::decode(bytes)?;
-        let (wall_s, before) = (self.wall_s(), self.forked_channels());
-        let admission = self.trust.admit(envelope, wall_s, &mut self.memo)?;
-        for channel in self.forked_channels() {
-            if !before.contains(&channel) {
-                self.event(Event::Forked { channel });
-            }
+    /// Answers with what the peer lacks, as far as it may have it. The answer is bounded:
+    /// with what it then holds the peer asks again.
+    pub(crate) fn have(&mut self, peer: Peer, have: &Have) {
+        if !self.allows(peer, |account| &mut account.answers, bounds::ANSWERS) {
+            return;
         }
-        Ok(admission)
-    }
-
-    fn forked_channels(&self) -> Vec<weft_record::Name> {
-        let followed = self.channels.keys();
-        followed
-            .filter(|channel| self.trust.fork(channel).is_some())
-            .cloned()
-            .collect()
-    }
-
-    /// Counts a refusal; false if the sender was let go for it.
-    fn refused(&mut self, from: Option<Peer>, refusal: &Refusal) -> bool {
-        self.counters.records_refused += 1;
-        self.event(Event::RecordRefused {
-            from,
-            reason: refusal.to_string(),
-            attack: refusal.attack().to_owned(),
-        });
-        let Some(peer) = from else { return true };
         let Some(state) = self.peers.get_mut(&peer) else {
-            return false;
+            return;
         };
-        state.refusals += 1;
-        if state.refusals > 32 {
-            self.disconnect(peer, DisconnectReason::Misbehaved);
-            return false;
+        let exchange = match state.standing {
+            Standing::Bundle => return,
+            Standing::Member => Exchange::All,
+            Standing::Lapsed => Exchange::Trust,
+            Standing::Door if state.door_answers >= bounds::DOOR_ANSWERS => return,
+            Standing::Door => {
+                state.door_answers += 1;
+                Exchange::Trust
+            }
+        };
+        self.heard_have(peer, have);
+        let missing = self
+            .trust
+            .missing_for(have, exchange, bounds::RECORDS_BYTES);
+        let mut envelopes = Vec::new();
+        for envelope in &missing {
+            envelopes.extend(self.enrolment_for(envelope));
+            envelopes.push(envelope.encode());
         }
-        true
+        self.send(peer, Message::Control(Control::Records(envelopes)));
+    }
+
+    /// Records that a peer sent: an answer, or of its own accord.
+    pub(crate) fn records(&mut self, peer: Peer, envelopes: &[Vec<u8>]) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let answers = state.asked_until_us.take().is_some();
+        let again = std::mem::take(&mut state.ask_again);
+        let taken = self.take_in(Source::Peer(peer), envelopes);
+        let own = self.own_digest();
+        let told = self.peers.get(&peer).and_then(|state| state.digest);
+        let differs = told.is_none_or(|told| told != own);
+        let ask = if answers {
+            // a record that waits although everything was answered waits for someone else
+            differs && (!taken.is_empty() || again)
+        } else {
+            taken.waits
+        };
+        if ask {
+            self.ask(peer);
+        }
+    }
+
+    fn send_digests(&mut self) {
+        self.digests_sent_us = Some(self.now_us);
+        let peers = self
+            .peers
+            .iter()
+            .filter(|(_, state)| matches!(state.standing, Standing::Member | Standing::Lapsed));
+        for peer in peers.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.send_digest(peer);
+        }
+    }
+
+    fn own_digest(&mut self) -> TrustDigest {
+        *self.digest.get_or_insert_with(|| self.trust.digest())
+    }
+
+    /// A node that revoked itself is known only to who saw its enrolment.
+    fn enrolment_for(&self, envelope: &Envelope) -> Option<Vec<u8>> {
+        if envelope.kind != Kind::Revoke.number() {
+            return None;
+        }
+        let id = envelope.record_id();
+        let revoke = self.trust.revokes().find(|revoke| revoke.id() == id)?;
+        let RevokeTarget::Key(key) = revoke.target else {
+            return None;
+        };
+        let enrolment = self.trust.enrolment(&key)?;
+        Some(enrolment.envelope().encode())
     }
 }

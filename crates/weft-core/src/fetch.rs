@@ -80,7 +80,7 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn unwant(&mut self, file: Hash) {
-        for peer in self.members().collect::<Vec<_>>() {
+        for peer in self.sources().collect::<Vec<_>>() {
             self.send(peer, Message::Control(Control::Unwant(file)));
         }
         let mut forgotten = Vec::new();
@@ -156,6 +156,10 @@ impl<P: Payload> Node<P> {
             Some((_, due_us)) => Some(due_us),
             None => (blob.retry_us > self.now_us).then_some(blob.retry_us),
         });
+        let wants = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.want_due_us.values().copied());
         let files = self.files.values().flat_map(|file| {
             let sync_us = file.sync_due_us.filter(|_| !file.syncing);
             [sync_us, file.retry_us].into_iter().flatten()
@@ -168,6 +172,7 @@ impl<P: Payload> Node<P> {
         let cap = (fetching && bucket_us > self.now_us).then_some(bucket_us);
         requests
             .chain(blobs)
+            .chain(wants)
             .chain(files)
             .chain(cap)
             .min()
@@ -190,6 +195,7 @@ impl<P: Payload> Node<P> {
             // a stalled peer must not be the least busy one again at once
             self.give_up_on(peer, chunk);
         }
+        self.want_again();
         for blob in self.blobs.values_mut() {
             if let Some((peer, _)) = blob.asked.filter(|(_, due_us)| *due_us <= now_us) {
                 blob.asked = None;

@@ -23,7 +23,8 @@ impl<P: Payload> Node<P> {
 
     /// Takes the next step of a channel whose files are whole.
     pub(crate) fn advance(&mut self, name: &Name) {
-        if self.trust.fork(name).is_some() {
+        let target = self.channels.get(name).and_then(|ch| ch.target.as_ref());
+        if !target.is_some_and(|target| self.is_wanted(&target.plan)) {
             return;
         }
         let Some(channel) = self.channels.get_mut(name) else {
@@ -32,7 +33,7 @@ impl<P: Payload> Node<P> {
         let Some(target) = channel.target.as_mut() else {
             return;
         };
-        if target.busy || target.done || channel.retry_us.is_some() {
+        if target.busy || target.done || channel.switching || channel.retry_us.is_some() {
             return;
         }
         if target
@@ -91,28 +92,35 @@ impl<P: Payload> Node<P> {
         else {
             return;
         };
-        let verdict = self.judge(&name, &plan, outcome);
+        let verdict = self.judge_probe(&name, &plan, outcome);
+        let switching = self.channels.get(&name).is_some_and(|ch| ch.switching);
         match verdict {
-            Ok(()) if self.trust.fork(&name).is_some() => {
-                // contended since: what is staged waits
+            // contended, replaced or withdrawn since: what is staged waits, or is staged over
+            Ok(()) if switching || !self.is_wanted(&plan) => {
                 if let Some(target) = self.target_mut(&name) {
                     target.busy = false;
                 }
+                self.retarget(&name);
+                self.advance(&name);
             }
-            Ok(()) => self.disk(Pending::Activate(name.clone()), Disk::Activate(name)),
+            Ok(()) => {
+                let pending = Pending::Activate(name.clone());
+                self.switch(&name, pending, Disk::Activate(name.clone()));
+            }
             Err(reason) => {
                 self.set_phase(&name, Phase::Refused, &reason);
-                self.disk(
-                    Pending::DropStaged {
-                        channel: name.clone(),
-                    },
-                    Disk::DropStaged(name),
-                );
+                let pending = Pending::DropStaged {
+                    channel: name.clone(),
+                };
+                self.switch(&name, pending, Disk::DropStaged(name.clone()));
             }
         }
     }
 
     pub(crate) fn activated(&mut self, name: Name, outcome: Outcome<P>) {
+        if let Some(channel) = self.channels.get_mut(&name) {
+            channel.switching = false;
+        }
         if !matches!(outcome, Outcome::Switched) {
             self.step_failed(&name, &outcome);
             return;
@@ -147,6 +155,7 @@ impl<P: Payload> Node<P> {
         let Some(channel) = self.channels.get_mut(&name) else {
             return;
         };
+        channel.switching = false;
         if let Some(slot) = channel.slots.staged.take() {
             remember_failed(&mut channel.slots, slot.head);
         }

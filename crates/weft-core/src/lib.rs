@@ -8,21 +8,28 @@ mod active;
 mod bits;
 pub mod bounds;
 mod catch_up;
+mod clock;
 mod config;
+mod door;
 mod fetch;
 mod file;
+mod holdings;
 mod install;
 mod io;
+mod join;
 mod limit;
 mod maps;
 mod members;
 mod message;
 mod node;
 mod random;
+mod records;
+mod score;
 mod serve;
 mod target;
 mod told;
 mod transfer;
+mod withdraw;
 
 pub use config::{
     ChannelStatus, Config, Facts, FetchStatus, Freshness, JoiningStatus, NodeStanding, Phase,

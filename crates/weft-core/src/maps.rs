@@ -77,7 +77,7 @@ impl<P: Payload> Node<P> {
         }
         blob.asked = None;
         if payload.length() > bounds::BLOB_BYTES as u64 {
-            self.disconnect(peer, DisconnectReason::Misbehaved);
+            self.let_go(peer, DisconnectReason::Misbehaved, "its blob is too long");
             return;
         }
         blob.busy = true;
@@ -114,7 +114,8 @@ impl<P: Payload> Node<P> {
             // from disk: it rotted, fetch it again; from a peer: it lies
             if let Some(peer) = from {
                 self.counters.chunks_corrupt += 1;
-                self.disconnect(peer, DisconnectReason::CorruptData);
+                let text = "it sent another blob than the one asked for";
+                self.let_go(peer, DisconnectReason::CorruptData, text);
             }
             return;
         }
@@ -143,7 +144,7 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn schedule_blobs(&mut self) {
-        let members: Vec<Peer> = self.members().collect();
+        let members: Vec<Peer> = self.sources().collect();
         let now_us = self.now_us;
         let mut asks = Vec::new();
         for (hash, blob) in &mut self.blobs {

@@ -1,27 +1,60 @@
-//! Who belongs: the handshake that drops strangers, and the head digests that
-//! make every pair of members converge.
+//! Connected peers: who they are to this node, and where their messages go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_record::{Admission, Envelope, Hash, Kind, MeshId, TrustDigest};
+use weft_record::{Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
     bits::Bits,
     bounds,
+    door::Shown,
     io::{DisconnectReason, Event, Output},
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::Node,
+    score::Source,
 };
+
+/// What a connected peer may take part in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing but the door: it has not shown, or not yet, that it belongs.
+    #[default]
+    Door,
+    /// It belonged once: it may exchange roots, revocations and enrolments.
+    Lapsed,
+    /// All of it.
+    Member,
+    /// A file that the owner attached: it gives everything and is given nothing.
+    Bundle,
+}
+
+impl Standing {
+    pub(crate) fn is_member(self) -> bool {
+        self == Self::Member
+    }
+}
 
 /// What is known of one connected peer.
 #[derive(Debug, Default)]
 pub(crate) struct PeerState {
-    /// It proved a record of this mesh's root chain.
-    pub(crate) member: bool,
-    /// Until when it must have proved it.
-    pub(crate) hello_due_us: u64,
-    /// Records of it that were refused.
-    pub(crate) refusals: u32,
+    pub(crate) standing: Standing,
+    /// Until when it may stand at the door.
+    pub(crate) door_due_us: u64,
+    /// What its last Hello showed.
+    pub(crate) shown: Option<Shown>,
+    /// Answers that it got at the door.
+    pub(crate) door_answers: u32,
+    /// Until when it may answer what was asked.
+    pub(crate) asked_until_us: Option<u64>,
+    /// It told something new while it was asked.
+    pub(crate) ask_again: bool,
+    /// It was asked too often: it is asked again at this time.
+    pub(crate) ask_due_us: Option<u64>,
+    /// The digest that it told last.
+    pub(crate) digest: Option<TrustDigest>,
+    /// It was told, and it told, what is remembered of the other.
+    pub(crate) reminded: bool,
+    pub(crate) reminds: bool,
     /// Chunk requests that wait for its answer, with their deadlines.
     pub(crate) requests: BTreeMap<ChunkRef, u64>,
     /// Chunk reads under way for it.
@@ -30,46 +63,89 @@ pub(crate) struct PeerState {
     pub(crate) wants: BTreeSet<Hash>,
     /// Which chunks it holds of the files that this node fetches.
     pub(crate) holds: BTreeMap<Hash, Bits>,
+    /// Files of which it did not deliver a chunk, and when it is asked again what it holds.
+    pub(crate) want_due_us: BTreeMap<Hash, u64>,
 }
 
 impl<P: Payload> Node<P> {
     pub(crate) fn members(&self) -> impl Iterator<Item = Peer> + '_ {
-        self.peers
-            .iter()
-            .filter(|(_, state)| state.member)
+        let members = self.peers.iter();
+        members
+            .filter(|(_, state)| state.standing.is_member())
             .map(|(peer, _)| *peer)
     }
 
+    pub(crate) fn standing_of(&self, peer: &Peer) -> Standing {
+        let state = self.peers.get(peer);
+        state.map(|state| state.standing).unwrap_or_default()
+    }
+
     pub(crate) fn is_member(&self, peer: &Peer) -> bool {
-        self.peers.get(peer).is_some_and(|state| state.member)
+        self.standing_of(peer).is_member()
+    }
+
+    pub(crate) fn is_bundle(&self, peer: &Peer) -> bool {
+        self.standing_of(peer) == Standing::Bundle
+    }
+
+    /// Peers that may be asked for bytes: who does not belong is answered by nobody but
+    /// the owner's bundles.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = Peer> + '_ {
+        let peers = self.peers.keys().copied();
+        peers.filter(|peer| self.is_source(peer))
+    }
+
+    pub(crate) fn is_source(&self, peer: &Peer) -> bool {
+        match self.standing_of(peer) {
+            Standing::Bundle => true,
+            Standing::Member => self.own.is_member(),
+            Standing::Door | Standing::Lapsed => false,
+        }
     }
 
     pub(crate) fn peer_up(&mut self, peer: Peer) {
-        if self.peers.len() >= bounds::PEERS && !self.peers.contains_key(&peer) {
-            self.emit(Output::Disconnect(peer, DisconnectReason::Full));
+        if self.is_banned(peer) {
+            self.turn_away(peer, DisconnectReason::Misbehaved);
             return;
         }
-        let hello_due_us = self.now_us + bounds::DOOR_TIMEOUT_US;
-        self.peers.insert(
-            peer,
-            PeerState {
-                hello_due_us,
-                ..PeerState::default()
-            },
-        );
+        if self.trust.is_key_revoked(&peer) {
+            self.tell_revoked(peer);
+            self.turn_away(peer, DisconnectReason::Stranger);
+            return;
+        }
+        if !self.peers.contains_key(&peer) && !self.make_room() {
+            self.turn_away(peer, DisconnectReason::Full);
+            return;
+        }
+        self.peer_down(peer);
+        let state = PeerState {
+            door_due_us: self.now_us + bounds::DOOR_TIMEOUT_US,
+            ..PeerState::default()
+        };
+        self.peers.insert(peer, state);
         self.send_hello(peer);
+    }
+
+    pub(crate) fn bundle_up(&mut self, peer: Peer) {
+        let state = PeerState {
+            standing: Standing::Bundle,
+            ..PeerState::default()
+        };
+        self.peers.insert(peer, state);
+        self.send_hello(peer);
+        self.want_from(peer);
     }
 
     pub(crate) fn peer_down(&mut self, peer: Peer) {
         if let Some(state) = self.peers.remove(&peer) {
             self.forget_requests(&peer, &state);
-            if state.member {
+            if state.standing.is_member() {
                 self.event(Event::PeerLeft { peer });
             }
         }
     }
 
-    /// Lets a peer go; its requests go to others at once.
+    /// Closes a connection; its requests go to others at once.
     pub(crate) fn disconnect(&mut self, peer: Peer, reason: DisconnectReason) {
         self.peer_down(peer);
         self.emit(Output::Disconnect(peer, reason));
@@ -79,158 +155,91 @@ impl<P: Payload> Node<P> {
         if !self.peers.contains_key(&peer) {
             return;
         }
+        let standing = self.standing_of(&peer);
         match control {
-            Control::Hello { mesh_id, .. } => self.hello(peer, mesh_id, &[]),
-            _ if !self.is_member(&peer) => {}
-            Control::Join { .. } | Control::JoinRefused { .. } | Control::Remembered { .. } => {}
-            Control::Digest(digest) => self.digest(peer, digest),
+            Control::Hello {
+                mesh_id,
+                root_version,
+                enrolment,
+                root: _,
+            } => {
+                let shown = Shown {
+                    root_version,
+                    enrolment,
+                };
+                self.hello(peer, mesh_id, shown);
+            }
             Control::Have(have) => self.have(peer, &have),
-            Control::Records(envelopes) => self.records(Some(peer), &envelopes),
-            Control::Want(file) => self.wanted(peer, file),
-            Control::Unwant(file) => {
-                if let Some(state) = self.peers.get_mut(&peer) {
+            Control::Records(envelopes) => self.records(peer, &envelopes),
+            Control::Join { request, hops } => self.join_asked(peer, request, hops),
+            Control::JoinRefused {
+                node,
+                invitation,
+                reason,
+            } => self.join_refused(peer, node, invitation, &reason),
+            Control::Digest(digest) if standing != Standing::Door => self.digest_told(peer, digest),
+            Control::Remembered {
+                root_version,
+                heads,
+            } if standing.is_member() => self.reminded(peer, root_version, &heads),
+            Control::Want(file) if standing.is_member() => {
+                if self.allows(peer, |account| &mut account.wants, bounds::WANTS) {
+                    self.wanted(peer, file);
+                }
+            }
+            Control::Unwant(file) if standing.is_member() => {
+                if self.allows(peer, |account| &mut account.wants, bounds::WANTS)
+                    && let Some(state) = self.peers.get_mut(&peer)
+                {
                     state.wants.remove(&file);
                 }
             }
-            Control::Bits { file, bits } => self.bits_arrived(peer, file, &bits),
-            Control::Gained { file, indexes } => self.gained_arrived(peer, file, &indexes),
+            Control::Bits { file, bits } if self.is_source(&peer) => {
+                self.bits_arrived(peer, file, &bits);
+            }
+            Control::Gained { file, indexes } if self.is_source(&peer) => {
+                self.gained_arrived(peer, file, &indexes);
+            }
+            // whoever does not belong may not know it yet
+            Control::Digest(_)
+            | Control::Remembered { .. }
+            | Control::Want(_)
+            | Control::Unwant(_)
+            | Control::Bits { .. }
+            | Control::Gained { .. } => {}
         }
     }
 
-    /// Speaks to those that have not yet proved themselves: a root chain was learned.
-    pub(crate) fn greet_again(&mut self) {
-        let waiting: Vec<Peer> = self
-            .peers
-            .iter_mut()
-            .filter(|(_, state)| !state.member)
-            .map(|(peer, state)| {
-                state.hello_due_us = self.now_us + bounds::DOOR_TIMEOUT_US;
-                *peer
-            })
-            .collect();
-        for peer in waiting {
-            self.send_hello(peer);
-        }
-        for peer in self.members().collect::<Vec<_>>() {
-            self.send_hello(peer);
-        }
-    }
-
-    pub(crate) fn send_digests(&mut self) {
-        for peer in self.members().collect::<Vec<_>>() {
-            self.send_digest(peer);
-        }
-    }
-
-    pub(crate) fn members_due_us(&self) -> u64 {
-        // without a root chain of its own a node cannot tell strangers apart
-        if self.trust.root().is_none() {
-            return u64::MAX;
-        }
-        let waiting = self.peers.values().filter(|state| !state.member);
-        waiting
-            .map(|state| state.hello_due_us)
-            .min()
-            .unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn run_member_timers(&mut self) {
-        if self.members_due_us() > self.now_us {
-            return;
-        }
-        let late: Vec<Peer> = self
-            .peers
-            .iter()
-            .filter(|(_, state)| !state.member && state.hello_due_us <= self.now_us)
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in late {
-            self.drop_stranger(peer);
-        }
-    }
-
-    fn send_hello(&mut self, peer: Peer) {
+    pub(crate) fn send_hello(&mut self, peer: Peer) {
         let root = self.trust.root();
+        let own = self.trust.enrolment(&self.config.key);
         let hello = Control::Hello {
             mesh_id: self.config.mesh_id,
             root_version: root.map_or(0, |root| root.version),
-            root: root.map_or(weft_record::RecordId::ZERO, weft_record::Verified::id),
-            enrolment: None,
+            root: root.map_or(RecordId::ZERO, Verified::id),
+            enrolment: own.map(|own| own.envelope().encode()),
         };
         self.send(peer, Message::Control(hello));
     }
 
-    fn hello(&mut self, peer: Peer, mesh_id: MeshId, roots: &[Vec<u8>]) {
-        if mesh_id != self.config.mesh_id {
-            self.drop_stranger(peer);
-            return;
-        }
-        if roots.is_empty() {
-            // it is joining: our own Hello carries the chain, and it will greet again
-            return;
-        }
-        let knew_root = self.trust.root().is_some();
-        let (wall_s, mut learned) = (self.wall_s(), Vec::new());
-        for bytes in roots {
-            let admitted = Envelope::decode(bytes).and_then(|envelope| {
-                if envelope.kind != Kind::Root as u8 {
-                    return Ok(Admission::Waiting(weft_record::Missing::Root));
-                }
-                self.trust.admit(envelope, wall_s, &mut self.memo)
-            });
-            match admitted {
-                Ok(Admission::New(..) | Admission::Merged | Admission::Floor(_)) => {
-                    learned.push(bytes.clone())
-                }
-                Ok(Admission::Known | Admission::Superseded) => {}
-                Ok(Admission::Waiting(_)) | Err(_) => {
-                    self.counters.records_refused += 1;
-                    self.save_learned(learned, knew_root);
-                    self.drop_stranger(peer);
-                    return;
-                }
-            }
-        }
-        self.save_learned(learned, knew_root);
+    /// A member is one no longer: what is under way with it ends.
+    pub(crate) fn part_from(&mut self, peer: Peer) {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if !std::mem::replace(&mut state.member, true) {
-            self.event(Event::PeerJoined { peer });
-            self.send_digest(peer);
-            self.want_from(peer);
-        }
+        let parted = PeerState {
+            requests: std::mem::take(&mut state.requests),
+            holds: std::mem::take(&mut state.holds),
+            ..PeerState::default()
+        };
+        state.wants.clear();
+        state.want_due_us.clear();
+        self.forget_requests(&peer, &parted);
     }
 
-    fn save_learned(&mut self, learned: Vec<Vec<u8>>, knew_root: bool) {
-        if learned.is_empty() {
-            return;
-        }
-        self.save(learned);
-        if !knew_root && self.trust.root().is_some() {
-            self.greet_again();
-        }
-    }
-
-    fn drop_stranger(&mut self, peer: Peer) {
-        self.disconnect(peer, DisconnectReason::Stranger);
-        self.event(Event::StrangerDropped { peer });
-    }
-
-    fn send_digest(&mut self, peer: Peer) {
-        let digest = self.trust.digest();
-        self.send(peer, Message::Control(Control::Digest(digest)));
-    }
-
-    /// Tells in full what this node holds: the peer answers with the rest.
-    pub(crate) fn send_have(&mut self, peer: Peer) {
-        let have = self.trust.have();
-        self.send(peer, Message::Control(Control::Have(have)));
-    }
-
-    fn digest(&mut self, peer: Peer, digest: TrustDigest) {
-        if digest != self.trust.digest() {
-            self.send_have(peer);
-        }
+    pub(crate) fn refuse_source(&self, source: Source) -> bool {
+        source
+            .peer()
+            .is_some_and(|peer| !self.peers.contains_key(&peer))
     }
 }

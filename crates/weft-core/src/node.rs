@@ -1,23 +1,30 @@
 //! The state machine itself: what it holds, and where each input goes.
 //!
-//! One file a concern: `members` (who belongs), `catch_up` (records), `target` (what
-//! a head asks for), `maps`, `fetch` and `transfer` (chunk maps, files, chunks), `serve`,
-//! `install` (stage, probe, activate), `active` (soak, go back), `told` (status).
+//! One file a concern: `members` (connected peers), `door` (who belongs), `join`, `score`
+//! (what a peer may cost), `records` (what comes in), `catch_up` (asking and answering),
+//! `clock`, `holdings` (who once held what), `target` (what a head asks for), `maps`,
+//! `fetch` and `transfer` (chunk maps, files, chunks), `serve`, `install` (stage, probe,
+//! activate), `active` (soak), `withdraw` (go back), `told` (status).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use weft_record::{Hash, Memo, Name, TimeFloor, Trust};
+use weft_record::{Hash, JoinRequest, Memo, Name, RecordId, Trust, TrustDigest, Verified};
 
 use crate::{
     bounds,
-    config::{Config, Freshness, NodeStanding, Restored, Status, TimeStatus},
+    clock::Clock,
+    config::{Config, Restored, Status},
+    door::Own,
     file::FileState,
+    holdings::Holdings,
     io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
+    join::Joins,
     limit::TokenBucket,
     maps::BlobState,
     members::PeerState,
     message::{ChunkRef, Message, Payload, Peer},
     random::Random,
+    score::Accounts,
     target::Channel,
 };
 
@@ -37,6 +44,14 @@ pub struct Node<P> {
     pub(crate) unsaved: Vec<Vec<u8>>,
     pub(crate) unsaved_retry_us: Option<u64>,
     pub(crate) digest_due_us: u64,
+    pub(crate) digests_sent_us: Option<u64>,
+    /// What this node holds, until that changes.
+    pub(crate) digest: Option<TrustDigest>,
+    pub(crate) own: Own,
+    pub(crate) joins: Joins,
+    pub(crate) accounts: Accounts,
+    pub(crate) holdings: Holdings,
+    pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     /// The disk refused something and no write has succeeded since.
     troubled: bool,
@@ -57,6 +72,7 @@ pub(crate) struct Counters {
 pub(crate) enum Pending<P> {
     SaveRecords(Vec<Vec<u8>>),
     SaveClock,
+    Enroll(JoinRequest),
     ReadBlob(Hash),
     VerifyBlob {
         hash: Hash,
@@ -87,10 +103,11 @@ pub(crate) enum Pending<P> {
     },
     Stage(Name),
     ProbeStaged(Name),
-    ProbeActive(Name),
+    ProbeActive(Name, RecordId),
     Activate(Name),
     GoBack {
         channel: Name,
+        both: bool,
         reason: String,
     },
     DropStaged {
@@ -102,10 +119,15 @@ impl<P: Payload> Node<P> {
     /// A node that holds what `restored` says. Records are admitted again from
     /// their bytes, so a store that was tampered with gains nothing.
     pub fn new(config: Config, restored: Restored, now_us: u64) -> Self {
+        Self::with_memo(config, restored, now_us, Memo::default())
+    }
+
+    /// The same with signatures that were checked before, by whoever drives many nodes.
+    pub fn with_memo(config: Config, restored: Restored, now_us: u64, memo: Memo) -> Self {
         let mut node = Self {
             now_us,
             trust: Trust::new(config.mesh_id),
-            memo: Memo::default(),
+            memo,
             random: Random::new(config.seed),
             peers: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -115,6 +137,13 @@ impl<P: Payload> Node<P> {
             unsaved: Vec::new(),
             unsaved_retry_us: None,
             digest_due_us: now_us + bounds::DIGEST_INTERVAL_US,
+            digests_sent_us: None,
+            digest: None,
+            own: Own::default(),
+            joins: Joins::default(),
+            accounts: Accounts::default(),
+            holdings: Holdings::default(),
+            clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
             troubled: false,
             operations: BTreeMap::new(),
@@ -130,9 +159,11 @@ impl<P: Payload> Node<P> {
     pub fn handle(&mut self, now_us: u64, input: Input<P>) {
         // a driver's clock that stands or steps back must not undo a deadline
         self.now_us = self.now_us.max(now_us);
+        self.count_uptime();
         match input {
             Input::Command(command) => self.command(command),
-            Input::PeerUp(peer) | Input::BundleUp(peer) => self.peer_up(peer),
+            Input::PeerUp(peer) => self.peer_up(peer),
+            Input::BundleUp(peer) => self.bundle_up(peer),
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message(peer, message) => self.message(peer, message),
             Input::Gossip(envelope) => self.gossip(envelope),
@@ -154,8 +185,10 @@ impl<P: Payload> Node<P> {
 
     /// When [`Input::Tick`] is due, on the clock of `handle`.
     pub fn deadline(&self) -> Option<u64> {
-        let mut due_us = self.digest_due_us;
-        due_us = due_us.min(self.members_due_us());
+        let mut due_us = self.digest_timers_due_us();
+        due_us = due_us.min(self.door_due_us());
+        due_us = due_us.min(self.join_due_us());
+        due_us = due_us.min(self.clock.due_us());
         due_us = due_us.min(self.fetch_due_us());
         due_us = due_us.min(self.install_due_us());
         due_us = due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX));
@@ -167,20 +200,26 @@ impl<P: Payload> Node<P> {
         &self.trust
     }
 
+    /// Signatures checked so far: what others have cost.
+    pub fn signature_checks(&self) -> u64 {
+        self.memo.checks()
+    }
+
     /// What this node tells about itself.
     pub fn status(&self) -> Status {
         Status {
             root_version: self.trust.root().map(|root| root.version),
-            root: self.trust.root().map(weft_record::Verified::id),
-            standing: NodeStanding::Member,
-            joining: None,
-            time: TimeStatus {
-                state: Freshness::Unknown,
-                floor_s: TimeFloor::default().floor_s(),
-                now_s: self.wall_s(),
-            },
-            restored_from_older_image: None,
-            withheld: Vec::new(),
+            root: self.trust.root().map(Verified::id),
+            standing: self.node_standing(),
+            joining: self.joining_status(),
+            time: self.time_status(),
+            restored_from_older_image: self.holdings.older.clone(),
+            withheld: self
+                .trust
+                .withheld()
+                .into_iter()
+                .map(|(channel, seq)| (channel.clone(), seq))
+                .collect(),
             members: self.members().collect(),
             channels: self
                 .channels
@@ -191,7 +230,7 @@ impl<P: Payload> Node<P> {
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
             bytes_served: self.counters.bytes_served,
-            peers_let_go: 0,
+            peers_let_go: self.accounts.let_go,
         }
     }
 
@@ -224,13 +263,6 @@ impl<P: Payload> Node<P> {
         self.emit(Output::Hash(operation, payload));
     }
 
-    /// Seconds since 1970, for validity checks.
-    pub(crate) fn wall_s(&self) -> u64 {
-        self.config
-            .wall_at_zero_s
-            .saturating_add(self.now_us / 1_000_000)
-    }
-
     fn restore(&mut self, restored: Restored) {
         let (wall_s, mut refused) = (self.wall_s(), 0);
         for bytes in &restored.records {
@@ -239,6 +271,10 @@ impl<P: Payload> Node<P> {
             refused += u64::from(admitted.is_err());
         }
         self.counters.records_refused += refused;
+        self.holdings.remember_start(&restored.records);
+        self.holdings.remember_start_root(self.root_version());
+        self.learn_time();
+        self.judge_own();
         for file in restored.files {
             self.files.insert(file.file, FileState::restored(&file));
         }
@@ -254,6 +290,8 @@ impl<P: Payload> Node<P> {
             let slots = slots.map(|(_, slots)| slots.clone()).unwrap_or_default();
             self.channels.insert(channel, Channel::new(slots));
         }
+        // what no longer counts must not answer; what does is proven again
+        self.leave_void_all();
         self.probe_active_slots();
         self.retarget_all();
         self.schedule();
@@ -270,10 +308,11 @@ impl<P: Payload> Node<P> {
     fn message(&mut self, peer: Peer, message: Message<P>) {
         match message {
             Message::Control(control) => self.control(peer, control),
-            // before it proved itself a peer gets and gives nothing but Hello
-            _ if !self.is_member(&peer) => {}
-            Message::Get(chunk) => self.serve_chunk(peer, chunk),
-            Message::GetBlob(hash) => self.serve_blob(peer, hash),
+            Message::Get(chunk) if self.is_member(&peer) => self.serve_chunk(peer, chunk),
+            Message::GetBlob(hash) if self.is_member(&peer) => self.serve_blob(peer, hash),
+            // whoever does not belong gets and gives no bytes
+            _ if !self.is_source(&peer) => {}
+            Message::Get(_) | Message::GetBlob(_) => {}
             Message::Data(chunk, payload) => self.chunk_arrived(peer, chunk, payload),
             Message::Absent(chunk) => self.chunk_absent(peer, chunk),
             Message::Blob(hash, payload) => self.blob_arrived(peer, hash, payload),
@@ -289,7 +328,8 @@ impl<P: Payload> Node<P> {
                 self.unsaved.extend(envelopes);
                 self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
             }
-            (Pending::SaveClock, _) => {}
+            (Pending::SaveClock, outcome) => self.clock_saved(&outcome),
+            (Pending::Enroll(request), outcome) => self.enrolled(&request, outcome),
             (Pending::ReadBlob(hash), outcome) => self.blob_read(hash, outcome),
             (
                 Pending::VerifyBlob {
@@ -323,11 +363,18 @@ impl<P: Payload> Node<P> {
             (Pending::ServeBlob { hash, to }, outcome) => self.serve_blob_read(hash, to, outcome),
             (Pending::Stage(channel), outcome) => self.staged(channel, outcome),
             (Pending::ProbeStaged(channel), outcome) => self.probed_staged(channel, outcome),
-            (Pending::ProbeActive(channel), outcome) => self.probed_active(channel, outcome),
-            (Pending::Activate(channel), outcome) => self.activated(channel, outcome),
-            (Pending::GoBack { channel, reason }, outcome) => {
-                self.went_back(channel, reason, outcome);
+            (Pending::ProbeActive(channel, release), outcome) => {
+                self.probed_active(channel, release, outcome);
             }
+            (Pending::Activate(channel), outcome) => self.activated(channel, outcome),
+            (
+                Pending::GoBack {
+                    channel,
+                    both,
+                    reason,
+                },
+                outcome,
+            ) => self.went_back(channel, both, reason, outcome),
             (Pending::DropStaged { channel }, outcome) => self.dropped_staged(channel, outcome),
         }
     }
@@ -370,12 +417,7 @@ impl<P: Payload> Node<P> {
     }
 
     fn run_timers(&mut self) {
-        if self.digest_due_us <= self.now_us {
-            // a little jitter keeps a site's nodes from speaking all at once
-            let jitter_us = self.random.below(bounds::DIGEST_INTERVAL_US / 4);
-            self.digest_due_us = self.now_us + bounds::DIGEST_INTERVAL_US - jitter_us;
-            self.send_digests();
-        }
+        self.run_digest_timers();
         if self
             .unsaved_retry_us
             .is_some_and(|due_us| due_us <= self.now_us)
@@ -384,7 +426,9 @@ impl<P: Payload> Node<P> {
             let envelopes = std::mem::take(&mut self.unsaved);
             self.save(envelopes);
         }
-        self.run_member_timers();
+        self.run_door_timers();
+        self.run_join_timers();
+        self.run_clock_timers();
         self.run_fetch_timers();
         self.run_install_timers();
     }

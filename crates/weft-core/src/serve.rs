@@ -90,7 +90,8 @@ impl<P: Payload> Node<P> {
 
     /// Peers that want news of this file.
     pub(crate) fn wanting(&self, file: &Hash) -> Vec<Peer> {
-        let members = self.peers.iter().filter(|(_, state)| state.member);
+        let members = self.peers.iter();
+        let members = members.filter(|(_, state)| state.standing.is_member());
         members
             .filter(|(_, state)| state.wants.contains(file))
             .map(|(peer, _)| *peer)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weft_record::{FileEntry, Hash, Name, RecordId, Release, Variant};
+use weft_record::{FileEntry, Hash, Name, RecordId, Release, Variant, Verdict};
 
 use crate::{
     bounds,
@@ -23,6 +23,8 @@ pub(crate) struct Channel {
     pub(crate) reason: String,
     /// The active slot is probed once more at this time.
     pub(crate) soak_due_us: Option<u64>,
+    /// The disk is changing which slot is which.
+    pub(crate) switching: bool,
     /// The disk refused a slot operation: tried again at this time.
     pub(crate) retry_us: Option<u64>,
 }
@@ -58,6 +60,7 @@ impl Channel {
             phase,
             reason: String::new(),
             soak_due_us: None,
+            switching: false,
             retry_us: None,
         }
     }
@@ -94,28 +97,51 @@ impl<P: Payload> Node<P> {
         self.blobs.retain(|_, blob| needed.contains(&blob.file));
     }
 
-    /// Holds the channel's target against its newest accepted head.
+    /// Holds the channel's target against what its records ask for.
     pub(crate) fn retarget(&mut self, name: &Name) {
-        if self.trust.fork(name).is_some() {
-            self.set_phase(
-                name,
-                Phase::Forked,
-                "two signed heads contend for one place",
-            );
-            return;
-        }
-        let Some(head) = self.trust.head(name) else {
-            return;
+        self.leave_void(name);
+        let head = match self.trust.verdict(name) {
+            Verdict::Go(head) => head.clone(),
+            Verdict::Forked(_) => {
+                let reason = "two signed heads contend for one place";
+                self.set_phase(name, Phase::Forked, reason);
+                return;
+            }
+            Verdict::Undecided => {
+                let reason = "a head came that may contend: waiting for those before it";
+                self.set_phase(name, Phase::Fetching, reason);
+                return;
+            }
+            Verdict::Withdrawn => {
+                let reason = "every release that this channel named was withdrawn";
+                self.drop_target(name, Phase::Withdrawn, reason);
+                return;
+            }
+            Verdict::Nothing => {
+                self.drop_target(name, Phase::Idle, "");
+                return;
+            }
         };
         let (head_id, epoch, seq, release_id) = (head.id(), head.epoch, head.seq, head.release);
         let Some(channel) = self.channels.get_mut(name) else {
             return;
         };
-        if channel
-            .target
-            .as_ref()
-            .is_some_and(|target| target.plan.head == head_id)
+        if let Some(target) = &channel.target
+            && target.plan.head == head_id
         {
+            // it is wanted again after it was contended
+            if matches!(
+                channel.phase,
+                Phase::Forked | Phase::Withdrawn | Phase::Idle
+            ) {
+                let phase = if target.done {
+                    Phase::Active
+                } else {
+                    Phase::Fetching
+                };
+                self.set_phase(name, phase, "");
+            }
+            self.tell_held_by_time(name);
             return;
         }
         if channel.target.as_ref().is_some_and(|target| target.busy) {
@@ -142,7 +168,7 @@ impl<P: Payload> Node<P> {
         }
         let Some(release) = self.trust.release(&release_id).cloned() else {
             self.set_phase(name, Phase::Fetching, "waiting for the release record");
-            self.ask_for_records(None);
+            self.ask_members();
             return;
         };
         self.event(Event::HeadAccepted {
@@ -191,6 +217,35 @@ impl<P: Payload> Node<P> {
         self.set_phase(name, Phase::Fetching, "");
         for file in files {
             self.require_file(file.blake3, file.length, file.chunk_map);
+        }
+        self.tell_held_by_time(name);
+    }
+
+    /// Nothing is wanted of a channel now; what is active, if anything, stays.
+    fn drop_target(&mut self, name: &Name, phase: Phase, reason: &str) {
+        let Some(channel) = self.channels.get_mut(name) else {
+            return;
+        };
+        // a step under way ends first; its end looks here again
+        if channel.target.as_ref().is_none_or(|target| !target.busy) {
+            channel.target = None;
+        }
+        let phase = match channel.phase {
+            Phase::Soaking if phase == Phase::Idle => return,
+            _ if phase == Phase::Idle && channel.slots.active.is_some() => Phase::Active,
+            _ => phase,
+        };
+        self.set_phase(name, phase, reason);
+    }
+
+    fn tell_held_by_time(&mut self, name: &Name) {
+        let held = self.is_held_by_time();
+        let text = "the newest root has run out, and nothing new is activated until it is renewed";
+        if let Some(channel) = self.channels.get_mut(name)
+            && channel.target.as_ref().is_some_and(|target| !target.done)
+            && (held || channel.reason == text)
+        {
+            channel.reason = if held { text.to_owned() } else { String::new() };
         }
     }
 

@@ -60,7 +60,10 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn channel_status(&self, name: &Name) -> ChannelStatus {
         let channel = &self.channels[name];
-        let head = self.trust.head(name);
+        let head = match self.trust.verdict(name) {
+            weft_record::Verdict::Go(head) => Some(head),
+            _ => self.trust.head(name),
+        };
         // until a busy step ends, the fetch may still be that of the head before
         let wanted = channel.target.as_ref().map(|target| target.plan.head);
         let current = wanted == head.map(weft_record::Verified::id);

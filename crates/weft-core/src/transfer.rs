@@ -8,6 +8,7 @@ use crate::{
     bounds,
     file::FilePhase,
     io::{DisconnectReason, Disk, Event, Outcome},
+    members::Standing,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
 };
@@ -20,7 +21,7 @@ impl<P: Payload> Node<P> {
             .get(&file)
             .is_some_and(|state| state.phase == FilePhase::Fetching)
         {
-            for peer in self.members().collect::<Vec<_>>() {
+            for peer in self.sources().collect::<Vec<_>>() {
                 self.send(peer, Message::Control(Control::Want(file)));
             }
         }
@@ -28,6 +29,9 @@ impl<P: Payload> Node<P> {
 
     /// Asks a new member about every file that is being fetched.
     pub(crate) fn want_from(&mut self, peer: Peer) {
+        if !self.is_source(&peer) {
+            return;
+        }
         let fetching = self
             .files
             .iter()
@@ -42,7 +46,8 @@ impl<P: Payload> Node<P> {
             return;
         };
         let Some(bits) = Bits::decode(bytes, state.map.chunks.len()) else {
-            self.disconnect(peer, DisconnectReason::Misbehaved);
+            let text = "its bits are not those of the file";
+            self.fault(peer, bounds::FAULT_POINTS, text);
             return;
         };
         let Some(peer_state) = self.peers.get_mut(&peer) else {
@@ -103,10 +108,12 @@ impl<P: Payload> Node<P> {
         }
         // least busy member that holds something missing
         let start = self.random.below(state.map.chunks.len().max(1) as u64) as usize;
+        let belongs = self.own.is_member();
         let mut candidates: Vec<(usize, Peer)> = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.member && peer.requests.len() < bounds::REQUESTS_PER_PEER)
+            .filter(|(_, peer)| peer.requests.len() < bounds::REQUESTS_PER_PEER)
+            .filter(|(_, peer)| belongs || peer.standing == Standing::Bundle)
             .filter(|(_, peer)| peer.holds.contains_key(&file))
             .map(|(key, peer)| (peer.requests.len(), *key))
             .collect();
@@ -184,7 +191,31 @@ impl<P: Payload> Node<P> {
             .and_then(|peer| peer.holds.remove(&chunk.file));
         if let Some(bits) = holds {
             state.count_holder(&bits, -1);
-            self.send(peer, Message::Control(Control::Want(chunk.file)));
+            let due_us = self.now_us + bounds::WANT_PAUSE_US;
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.want_due_us.insert(chunk.file, due_us);
+            }
+        }
+    }
+
+    /// Asks those that did not deliver what they hold by now.
+    pub(crate) fn want_again(&mut self) {
+        let mut due = Vec::new();
+        for (peer, state) in &mut self.peers {
+            state.want_due_us.retain(|file, due_us| {
+                let keep = *due_us > self.now_us;
+                if !keep {
+                    due.push((*peer, *file));
+                }
+                keep
+            });
+        }
+        for (peer, file) in due {
+            let file_state = self.files.get(&file);
+            let fetching = file_state.is_some_and(|state| state.phase == FilePhase::Fetching);
+            if fetching && self.is_source(&peer) {
+                self.send(peer, Message::Control(Control::Want(file)));
+            }
         }
     }
 
@@ -263,6 +294,7 @@ impl<P: Payload> Node<P> {
             index: chunk.index,
             from,
         });
-        self.disconnect(from, DisconnectReason::CorruptData);
+        let text = "it sent another chunk than the one asked for";
+        self.let_go(from, DisconnectReason::CorruptData, text);
     }
 }

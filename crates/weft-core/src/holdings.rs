@@ -1,0 +1,240 @@
+//! What neighbours said that they hold: a node that comes back and says less was put back
+//! to an older state of its disk, and is told so; and what a node does that is told.
+
+use std::collections::BTreeMap;
+
+use weft_record::{
+    Envelope, Have, HaveHead, Head, Kind, Name, RecordId, TrustDigest, bounds::MAX_RECORD_BYTES,
+    codec,
+};
+
+use crate::{
+    bounds,
+    io::Event,
+    message::{Control, Message, Payload, Peer},
+    node::Node,
+};
+
+/// Epoch and place of a head.
+type Place = (u64, u64);
+
+/// How far someone's records go.
+#[derive(Clone, Debug, Default)]
+struct Reach {
+    root_version: u64,
+    heads: BTreeMap<Name, (Place, RecordId)>,
+}
+
+/// What one peer said, and what it was told.
+#[derive(Clone, Debug, Default)]
+struct Holding {
+    said: Reach,
+    told: Reach,
+    at_us: u64,
+}
+
+/// What all peers said, what this node's disk held at its start, and what was made of it.
+#[derive(Debug, Default)]
+pub(crate) struct Holdings {
+    peers: BTreeMap<Peer, Holding>,
+    at_start: Reach,
+    /// For people: a neighbour remembers more than the disk held.
+    pub(crate) older: Option<String>,
+    /// That names records which this node has seen since.
+    proven: bool,
+}
+
+impl Reach {
+    fn add(&mut self, channel: &Name, place: Place, id: RecordId) {
+        if let Some(held) = self.heads.get_mut(channel) {
+            if held.0 < place {
+                *held = (place, id);
+            }
+        } else if self.heads.len() < bounds::HOLDINGS_CHANNELS {
+            self.heads.insert(channel.clone(), (place, id));
+        }
+    }
+
+    fn of(&self, channel: &Name) -> Option<Place> {
+        self.heads.get(channel).map(|(place, _)| *place)
+    }
+
+    fn include(&mut self, other: &Self) {
+        self.root_version = self.root_version.max(other.root_version);
+        for (channel, (place, id)) in &other.heads {
+            self.add(channel, *place, *id);
+        }
+    }
+}
+
+impl Holdings {
+    fn of(&mut self, peer: Peer, now_us: u64) -> &mut Holding {
+        if self.peers.len() >= bounds::HOLDINGS && !self.peers.contains_key(&peer) {
+            let oldest = self.peers.iter().min_by_key(|(_, holding)| holding.at_us);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.peers.remove(&oldest);
+            }
+        }
+        let holding = self.peers.entry(peer).or_default();
+        holding.at_us = now_us;
+        holding
+    }
+
+    /// What the disk held when the node started, whether it still counts or not.
+    pub(crate) fn remember_start(&mut self, records: &[Vec<u8>]) {
+        for envelope in records
+            .iter()
+            .filter_map(|bytes| Envelope::decode(bytes).ok())
+        {
+            if envelope.kind == Kind::Head.number()
+                && let Ok(head) = codec::decode::<Head>(&envelope.body, MAX_RECORD_BYTES)
+            {
+                let place = (head.epoch, head.seq);
+                self.at_start
+                    .add(&head.channel, place, envelope.record_id());
+            }
+        }
+    }
+
+    pub(crate) fn remember_start_root(&mut self, version: u64) {
+        self.at_start.root_version = version;
+    }
+}
+
+impl<P: Payload> Node<P> {
+    /// This peer knows from now on that this node holds all that it does.
+    pub(crate) fn note_told(&mut self, peer: Peer) {
+        let own = self.own_reach();
+        let told = &mut self.holdings.of(peer, self.now_us).told;
+        told.include(&own);
+    }
+
+    pub(crate) fn heard_digest(&mut self, peer: Peer, digest: &TrustDigest, same: bool) {
+        if !self.is_member(&peer) {
+            return;
+        }
+        let held = self.holdings.of(peer, self.now_us).said.clone();
+        if digest.root_version < held.root_version {
+            self.remind(peer, &held);
+        }
+        let said = if same {
+            self.own_reach()
+        } else {
+            let root_version = digest.root_version;
+            Reach {
+                root_version,
+                ..held
+            }
+        };
+        self.holdings.of(peer, self.now_us).said = said;
+    }
+
+    pub(crate) fn heard_have(&mut self, peer: Peer, have: &Have) {
+        if !self.is_member(&peer) {
+            return;
+        }
+        let mut now = Reach {
+            root_version: have.root_version,
+            ..Reach::default()
+        };
+        for head in &have.heads {
+            now.add(&head.channel, (head.epoch, head.seq), head.id);
+        }
+        let before = self.holdings.of(peer, self.now_us).said.clone();
+        let less = before.heads.iter().any(|(channel, (place, _))| {
+            // what a reset ended is gone for good reason
+            let counts = place.0 >= self.trust.epoch(channel);
+            counts && now.of(channel).is_none_or(|now| now < *place)
+        });
+        if less || now.root_version < before.root_version {
+            self.remind(peer, &before);
+        }
+        self.holdings.of(peer, self.now_us).said = now;
+    }
+
+    /// A neighbour remembers what this node held. What it told that neighbour since it
+    /// started, and what its disk held, is no news; all else it has forgotten.
+    pub(crate) fn reminded(&mut self, peer: Peer, root_version: u64, heads: &[HaveHead]) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if std::mem::replace(&mut state.reminds, true) {
+            self.fault(peer, bounds::FLOOD_POINTS, "it reminds too often");
+            return;
+        }
+        let told = self.holdings.of(peer, self.now_us).told.clone();
+        let known = |channel: &Name| {
+            let places = [&told, &self.holdings.at_start].map(|reach| reach.of(channel));
+            places.into_iter().max().flatten()
+        };
+        let mut found: Vec<(Option<Name>, u64, bool)> = Vec::new();
+        for head in heads.iter().take(bounds::HOLDINGS_CHANNELS) {
+            let place = (head.epoch, head.seq);
+            let forgotten = known(&head.channel).is_none_or(|known| known < place);
+            let concerns = self.channels.contains_key(&head.channel);
+            let here = self.trust.envelope(&head.id).is_some();
+            if forgotten && (here || concerns) {
+                found.push((Some(head.channel.clone()), head.seq, here));
+            }
+        }
+        let known_root = told.root_version.max(self.holdings.at_start.root_version);
+        if root_version > known_root {
+            let here = self.root_version() >= root_version;
+            found.push((None, root_version, here));
+        }
+        for (channel, seq, here) in found {
+            if self.holdings.older.is_none() || here && !self.holdings.proven {
+                let what = channel.as_ref().map_or_else(
+                    || format!("root {seq}"),
+                    |channel| format!("head {seq} of channel {channel}"),
+                );
+                let doubt = if here {
+                    ""
+                } else {
+                    "; nobody here could show it, so that peer may be wrong"
+                };
+                self.holdings.older = Some(format!(
+                    "peer {peer} remembers that this node held {what}, which its disk did not at the start{doubt}"
+                ));
+                self.holdings.proven = here;
+            }
+            self.event(Event::MemoryOlder { peer, channel, seq });
+        }
+    }
+
+    fn remind(&mut self, peer: Peer, held: &Reach) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if std::mem::replace(&mut state.reminded, true) {
+            return;
+        }
+        let heads = held
+            .heads
+            .iter()
+            .map(|(channel, ((epoch, seq), id))| HaveHead {
+                channel: channel.clone(),
+                epoch: *epoch,
+                seq: *seq,
+                id: *id,
+            });
+        let remembered = Control::Remembered {
+            root_version: held.root_version,
+            heads: heads.collect(),
+        };
+        self.send(peer, Message::Control(remembered));
+    }
+
+    fn own_reach(&self) -> Reach {
+        let mut reach = Reach {
+            root_version: self.root_version(),
+            ..Reach::default()
+        };
+        for channel in self.trust.channels() {
+            if let Some(newest) = self.trust.heads(channel).last() {
+                reach.add(channel, (newest.epoch, newest.seq), newest.id());
+            }
+        }
+        reach
+    }
+}

@@ -1,0 +1,133 @@
+//! Slots that lost their ground: a release was revoked, or a reset began anew without it.
+//! They stop answering at once.
+
+use weft_record::{Name, Verdict};
+
+use crate::{
+    bounds,
+    config::Phase,
+    io::{Disk, Event, Outcome, SlotPlan},
+    message::Payload,
+    node::{Node, Pending},
+    target::remember_failed,
+};
+
+impl<P: Payload> Node<P> {
+    pub(crate) fn leave_void_all(&mut self) {
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            self.leave_void(&channel);
+        }
+    }
+
+    /// Leaves an active slot that may no longer answer.
+    pub(crate) fn leave_void(&mut self, name: &Name) {
+        let Some(channel) = self.channels.get(name) else {
+            return;
+        };
+        let Some(active) = channel.slots.active.clone() else {
+            return;
+        };
+        if channel.switching || !self.is_void(&active) {
+            return;
+        }
+        self.event(Event::Withdrawn {
+            channel: name.clone(),
+            release: active.release,
+        });
+        self.go_back(name, "its release no longer counts".to_owned());
+    }
+
+    pub(crate) fn is_void(&self, slot: &SlotPlan) -> bool {
+        self.trust.is_void(&slot.channel, slot.epoch, &slot.release)
+    }
+
+    /// Drops the active slot, and the previous one too if that may not answer either.
+    pub(crate) fn go_back(&mut self, name: &Name, reason: String) {
+        let Some(channel) = self.channels.get(name) else {
+            return;
+        };
+        // what is under way must end first, else the wrong slot would be dropped
+        if channel.switching {
+            return;
+        }
+        let previous = channel.slots.previous.as_ref();
+        let both = previous.is_some_and(|previous| self.is_void(previous));
+        let pending = Pending::GoBack {
+            channel: name.clone(),
+            both,
+            reason,
+        };
+        let disk = if both {
+            Disk::Withdraw(name.clone())
+        } else {
+            Disk::GoBack(name.clone())
+        };
+        self.switch(name, pending, disk);
+    }
+
+    pub(crate) fn went_back(
+        &mut self,
+        name: Name,
+        both: bool,
+        reason: String,
+        outcome: Outcome<P>,
+    ) {
+        let retry_us = self.now_us + bounds::DISK_RETRY_US;
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
+        channel.switching = false;
+        if !matches!(outcome, Outcome::Switched) {
+            // looked at again, and probed again, which asks again
+            channel.retry_us = Some(retry_us);
+            channel.soak_due_us = Some(retry_us);
+            self.trouble(&outcome);
+            return;
+        }
+        let Some(dropped) = channel.slots.active.take() else {
+            return;
+        };
+        channel.soak_due_us = None;
+        let previous = channel.slots.previous.take();
+        if both {
+            if let Some(slot) = &previous {
+                remember_failed(&mut channel.slots, slot.head);
+            }
+        } else {
+            channel.slots.active = previous;
+        }
+        remember_failed(&mut channel.slots, dropped.head);
+        let target = channel.target.as_ref();
+        if target.is_some_and(|target| target.plan.release == dropped.release) {
+            channel.target = None;
+        }
+        let to = channel.slots.active.as_ref().map(|slot| slot.release);
+        self.event(Event::WentBack {
+            channel: name.clone(),
+            from: dropped.release,
+            to,
+            reason: reason.clone(),
+        });
+        self.set_phase(&name, Phase::Refused, &reason);
+        // what we go back to is proven again too
+        self.suspect(&name);
+        self.retarget(&name);
+        self.advance(&name);
+    }
+
+    /// Whether this head is what the channel asks for now.
+    pub(crate) fn is_wanted(&self, slot: &SlotPlan) -> bool {
+        match self.trust.verdict(&slot.channel) {
+            Verdict::Go(head) => head.id() == slot.head && !self.is_held_by_time(),
+            _ => false,
+        }
+    }
+
+    /// Changes slots on disk; nothing else may until that is done.
+    pub(crate) fn switch(&mut self, name: &Name, pending: Pending<P>, disk: Disk<P>) {
+        if let Some(channel) = self.channels.get_mut(name) {
+            channel.switching = true;
+            self.disk(pending, disk);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The core in a virtual mesh: one file a concern, one behaviour a test.
+#![allow(clippy::unwrap_used)]
+
+mod catch_up;
+mod compromise;
+mod faults;
+mod harness;
+mod membership;
+mod restore;
+mod scores;
