@@ -18,6 +18,12 @@ use crate::{
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 * 1024;
+/// Magic and mesh id.
+const HEADER_BYTES: u64 = 8 + 32;
+/// Bytes of a frame before its payload: tag, length.
+const PREFIX_BYTES: u64 = 1 + 4;
+/// Before the bytes of a blob or chunk.
+const HASH_BYTES: u64 = 32;
 
 /// Writes a bundle.
 pub(crate) struct BundleWriter<'a> {
@@ -74,6 +80,15 @@ pub(crate) fn read(
     path: &Path,
     mut each: impl FnMut(Frame) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    read_places(path, |_, frame| each(frame))
+}
+
+/// The same, with the place of each frame's payload in the file: where the bytes of a blob
+/// or chunk begin.
+pub(crate) fn read_places(
+    path: &Path,
+    mut each: impl FnMut(u64, Frame) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let unreadable =
         |error: &io::Error| Failure::file(format!("{} cannot be read", path.display()), error);
     let broken = |error: BundleError| {
@@ -86,6 +101,7 @@ pub(crate) fn read(
     };
     let mut file = File::open(path).map_err(|error| unreadable(&error))?;
     let (mut decoder, mut buffer) = (Decoder::new(), vec![0; READ_BYTES]);
+    let mut at = 0;
     loop {
         let read = file.read(&mut buffer).map_err(|error| unreadable(&error))?;
         if read == 0 {
@@ -95,7 +111,18 @@ pub(crate) fn read(
         while !bytes.is_empty() {
             bytes = &bytes[decoder.push(bytes)..];
             while let Some(frame) = decoder.poll().map_err(broken)? {
-                each(frame)?;
+                let (before, length) = match &frame {
+                    Frame::Header { .. } => (0, HEADER_BYTES),
+                    Frame::Record(bytes) => (PREFIX_BYTES, bytes.len() as u64),
+                    Frame::Blob { bytes, .. } | Frame::Chunk { bytes, .. } => {
+                        (PREFIX_BYTES + HASH_BYTES, bytes.len() as u64)
+                    }
+                    // nothing follows it
+                    Frame::End { .. } => (0, 0),
+                };
+                at += before;
+                each(at, frame)?;
+                at += length;
             }
         }
     }
@@ -136,8 +163,12 @@ mod tests {
         let path = folder.path().join("a.weft");
         std::fs::write(&path, &bytes).unwrap();
         let mut frames = 0;
-        read(&path, |_| {
+        read_places(&path, |at, frame| {
             frames += 1;
+            if let Frame::Chunk { bytes: chunk, .. } | Frame::Record(chunk) = frame {
+                let at = usize::try_from(at).unwrap();
+                assert_eq!(bytes[at..at + chunk.len()], chunk);
+            }
             Ok(())
         })
         .unwrap();

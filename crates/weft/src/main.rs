@@ -23,7 +23,10 @@ use crate::{
     failure::{Exit, Failure},
     output::Output,
     style::ColorChoice,
-    verbs::{bundle, completions, key, list, mesh, model, release, run, show, status, up, version},
+    verbs::{
+        bundle, completions, key, list, mesh, model, node, release, run, show, status, trust, up,
+        version,
+    },
 };
 
 /// Moves small language models to the edge, peer to peer: signed by an admin,
@@ -78,12 +81,18 @@ enum Verb {
     /// Make or look at a key file
     #[command(subcommand)]
     Key(key::Key),
-    /// Pack, publish or look at a release
+    /// Pack, sign, publish or look at a release
     #[command(subcommand)]
     Release(release::Release),
     /// Carry releases in files, where there is no network
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    /// See and change who may sign what
+    #[command(subcommand)]
+    Trust(trust::Trust),
+    /// Let nodes into a mesh, or take them out
+    #[command(subcommand)]
+    Node(node::Node),
     /// Work with model files
     #[command(subcommand)]
     Model(model::Model),
@@ -129,6 +138,8 @@ fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Key(verb) => verb.run(context),
         Verb::Release(verb) => verb.run(context),
         Verb::Bundle(verb) => verb.run(context),
+        Verb::Trust(verb) => verb.run(context),
+        Verb::Node(verb) => verb.run(context),
         Verb::Model(verb) => verb.run(context),
         Verb::Completions(verb) => verb.run(context),
         Verb::Version(verb) => verb.run(context),

@@ -2,17 +2,19 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
 use weft_record::{
-    ChunkEntry, ChunkMap, Envelope, Kind, MAX_RECORD_BYTES, MeshId, Release, bundle::Frame, codec,
+    ChunkEntry, ChunkMap, Envelope, FileEntry, Hash, Kind, MAX_RECORD_BYTES, Release, Variant,
+    bundle::Frame, codec,
 };
 
 use crate::{
-    bundle_file::{self, BundleWriter},
+    bundle_file,
     failure::{Exit, Failure},
-    verbs::bundle::into_new_file,
 };
 
 /// A pack, or a bundle with a release, read from its file.
@@ -21,18 +23,17 @@ pub(crate) struct Pack {
     pub(crate) release: Release,
     /// Of the release, in this file.
     pub(crate) signatures: usize,
-    mesh_id: MeshId,
-    maps: Vec<ChunkMap>,
+    /// By the hash that the release names.
+    maps: Vec<(Hash, ChunkMap)>,
 }
 
 impl Pack {
     /// Reads and checks the whole file. Of several releases it takes the last one
     /// whose chunk maps it holds.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let (mut mesh, mut releases, mut blobs) = (MeshId::ZERO, Vec::new(), BTreeMap::new());
+        let (mut releases, mut blobs) = (Vec::new(), BTreeMap::new());
         bundle_file::read(path, |frame| {
             match frame {
-                Frame::Header { mesh_id } => mesh = mesh_id,
                 Frame::Record(bytes) => {
                     let envelope = Envelope::decode(&bytes);
                     let envelope = envelope.map_err(|error| broken(path, &error))?;
@@ -60,14 +61,14 @@ impl Pack {
             for file in files {
                 if let Some(bytes) = blobs.get(&file.chunk_map) {
                     let map = ChunkMap::decode(bytes, file.length);
-                    maps.push(map.map_err(|error| broken(path, &error))?);
+                    let map = map.map_err(|error| broken(path, &error))?;
+                    maps.push((file.chunk_map, map));
                 }
             }
             if !maps.is_empty() {
                 return Ok(Self {
                     path: path.to_owned(),
                     signatures: envelope.sigs.len(),
-                    mesh_id: mesh,
                     release,
                     maps,
                 });
@@ -81,40 +82,54 @@ impl Pack {
         ))
     }
 
-    /// The mesh that it is signed for, if it is.
-    pub(crate) fn mesh_id(&self) -> Option<MeshId> {
-        (self.mesh_id != MeshId::ZERO).then_some(self.mesh_id)
-    }
-
     /// The chunks of all files that are here.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
-        self.maps.iter().flat_map(|map| &map.chunks)
+        self.maps.iter().flat_map(|(_, map)| &map.chunks)
     }
 
     /// The bytes of all files that are here.
     pub(crate) fn bytes(&self) -> u64 {
-        self.maps.iter().map(ChunkMap::file_length).sum()
+        let maps = self.maps.iter();
+        maps.map(|(_, map)| map.file_length()).sum()
     }
 
-    /// Writes the same content under other records, those of a mesh.
-    pub(crate) fn write_signed(
+    /// Reads the files of one variant, or of all, in the order of the release: hands out
+    /// each file's path in a slot, and then its bytes chunk by chunk.
+    pub(crate) fn read_files(
         &self,
-        path: &Path,
-        mesh_id: MeshId,
-        records: &[Vec<u8>],
+        wanted: impl Fn(&Variant) -> bool,
+        mut each: impl FnMut(&Variant, &FileEntry, &[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        into_new_file(path, |out| {
-            let mut writer = BundleWriter::begin(out, mesh_id)?;
-            records
-                .iter()
-                .try_for_each(|record| writer.record(record))?;
-            bundle_file::read(&self.path, |frame| match frame {
-                Frame::Blob { bytes, .. } => writer.blob(&bytes),
-                Frame::Chunk { bytes, .. } => writer.chunk(&bytes),
-                _ => Ok(()),
-            })?;
-            writer.finish()
-        })
+        let mut places: BTreeMap<Hash, u64> = BTreeMap::new();
+        bundle_file::read_places(&self.path, |at, frame| {
+            if let Frame::Chunk { hash, .. } = frame {
+                places.insert(hash, at);
+            }
+            Ok(())
+        })?;
+        let unreadable = |error: &std::io::Error| {
+            Failure::file(format!("{} cannot be read", self.path.display()), error)
+        };
+        let file = File::open(&self.path).map_err(|error| unreadable(&error))?;
+        let mut bytes = Vec::new();
+        for variant in self.release.variants.iter().filter(|one| wanted(one)) {
+            for entry in &variant.files {
+                let map = self.maps.iter().find(|(hash, _)| *hash == entry.chunk_map);
+                let lacking = || {
+                    let what = format!("{} {}", variant.quantization, entry.path);
+                    broken(&self.path, &format!("not all of {what} is in it"))
+                };
+                let (_, map) = map.ok_or_else(lacking)?;
+                for chunk in &map.chunks {
+                    let at = places.get(&chunk.hash).ok_or_else(lacking)?;
+                    bytes.resize(chunk.length as usize, 0);
+                    file.read_exact_at(&mut bytes, *at)
+                        .map_err(|error| unreadable(&error))?;
+                    each(variant, entry, &bytes)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

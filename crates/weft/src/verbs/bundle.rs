@@ -8,10 +8,11 @@ use std::{
 
 use serde::Serialize;
 use weft_node::{
+    Home,
     client::Client,
     report::{ImportOutcome, ImportReport, ImportedChannel},
 };
-use weft_record::Name;
+use weft_record::{Envelope, Name};
 
 use crate::{
     bundle_file,
@@ -20,6 +21,7 @@ use crate::{
     output::{size, table, written},
     progress::Spinner,
     refusals,
+    signing::{self, Ground, Judged, SignedFile, State},
 };
 
 /// Carry releases in files, where there is no network.
@@ -125,19 +127,95 @@ impl Import {
                 format!("weft release publish {} --key KEY", quoted(&self.file)),
             ));
         }
-        let spinner = Spinner::start(context.output, "taking the bundle in");
-        let report = match home.running() {
-            Some(_) => take_in(context, &context.client()?, path)?,
-            None => weft_node::import_offline(&home, path)
-                .map_err(|error| refusals::import(context, path, &error))?,
-        };
-        drop(spinner);
         let named = if self.file == Path::new("-") {
             Path::new("standard input")
         } else {
             &self.file
         };
-        tell(context, named, &report)
+        let spinner = Spinner::start(context.output, "taking the bundle in");
+        let (report, waiting) = match Halves::of(context, &home, path)? {
+            Some(halves) => halves.take_in(context, &home, path, named)?,
+            None => (take_in_whole(context, &home, path)?, Vec::new()),
+        };
+        drop(spinner);
+        tell(context, named, &report, waiting)
+    }
+}
+
+/// A bundle with records that lack signatures, or that complete such records on the shelf.
+struct Halves {
+    ground: Ground,
+    /// Records of the bundle that the node has not accepted yet.
+    new: Vec<Envelope>,
+    has_content: bool,
+}
+
+impl Halves {
+    /// None where the bundle holds no such record and nothing waits here.
+    fn of(context: &Context, home: &Home, path: &Path) -> Result<Option<Self>, Failure> {
+        let Ok(file) = SignedFile::open_front(path) else {
+            // whoever takes it in says what is wrong with it
+            return Ok(None);
+        };
+        if file.mesh_id != home.settings().mesh_id {
+            return Ok(None);
+        }
+        let before = signing::trust(context, home)?;
+        let mut ground = Ground::of_home(context, context.home()?)?;
+        let waited = signing::shelf::read(home)?;
+        ground.add(file.records.clone());
+        if waited.is_empty() && ground.open_records().is_empty() {
+            return Ok(None);
+        }
+        let is_new = |one: &&Envelope| before.envelope(&one.record_id()).is_none();
+        Ok(Some(Self {
+            new: file.records.iter().filter(is_new).cloned().collect(),
+            has_content: file.has_content,
+            ground,
+        }))
+    }
+
+    /// Has the node take in what is complete now; the rest goes to the shelf.
+    fn take_in(
+        self,
+        context: &Context,
+        home: &Home,
+        path: &Path,
+        named: &Path,
+    ) -> Result<(ImportReport, Vec<Judged>), Failure> {
+        let judged = self.ground.judge(&self.new);
+        let lacks = |one: &&Judged| matches!(one.state, State::Lacking | State::Waiting);
+        let waiting: Vec<Judged> = judged.iter().filter(lacks).cloned().collect();
+        if let Some(first) = waiting.first()
+            && waiting.len() == judged.len()
+        {
+            signing::shelf::write(home, &self.ground.trust, &self.ground.open_records())?;
+            let why = match first.state {
+                State::Lacking => format!("lacks {} more signatures", first.lacking),
+                _ => format!("waits for {}", first.reason),
+            };
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("{} is not complete", named.display()),
+                format!(
+                    "the {} {why}; it is kept here for when they come",
+                    first.what
+                ),
+                format!("weft trust cosign {} --key KEY", quoted(named)),
+            ));
+        }
+        let content = [path];
+        let content = if self.has_content { &content[..] } else { &[] };
+        let report = self.ground.take_in(context, home, &self.new, content)?;
+        Ok((report, waiting))
+    }
+}
+
+fn take_in_whole(context: &Context, home: &Home, path: &Path) -> Result<ImportReport, Failure> {
+    match home.running() {
+        Some(_) => take_in(context, &context.client()?, path),
+        None => weft_node::import_offline(home, path)
+            .map_err(|error| refusals::import(context, path, &error)),
     }
 }
 
@@ -166,11 +244,17 @@ pub(crate) fn take_in(
 }
 
 /// The result of an import; a failure if anything in it was refused.
-fn tell(context: &Context, file: &Path, report: &ImportReport) -> Result<(), Failure> {
+fn tell(
+    context: &Context,
+    file: &Path,
+    report: &ImportReport,
+    waiting: Vec<Judged>,
+) -> Result<(), Failure> {
     if let Some(failure) = import_failure(context, file, report) {
         return Err(failure);
     }
-    context.output.result(&Unversioned(report), |style| {
+    let told = Unversioned { report, waiting };
+    context.output.result(&told, |style| {
         let mut text = format!(
             "{}: {} records, {} chunks taken, {}\n",
             file.display(),
@@ -196,6 +280,10 @@ fn tell(context: &Context, file: &Path, report: &ImportReport) -> Result<(), Fai
                 &["channel", "seq", "release", "outcome"],
                 &rows,
             ));
+        }
+        if !told.waiting.is_empty() {
+            text.push('\n');
+            text.push_str(&signing::lines(style, &told.waiting));
         }
         text
     })
@@ -273,18 +361,24 @@ struct UnversionedFields<'a> {
     chunks_taken: u64,
     bytes_taken: u64,
     channels: &'a [ImportedChannel],
+    /// Records that lack signatures and are kept until these come.
+    waiting: &'a [Judged],
 }
 
-struct Unversioned<'a>(&'a ImportReport);
+struct Unversioned<'a> {
+    report: &'a ImportReport,
+    waiting: Vec<Judged>,
+}
 
 impl Serialize for Unversioned<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         UnversionedFields {
-            records: self.0.records,
-            refused: &self.0.refused,
-            chunks_taken: self.0.chunks_taken,
-            bytes_taken: self.0.bytes_taken,
-            channels: &self.0.channels,
+            records: self.report.records,
+            refused: &self.report.refused,
+            chunks_taken: self.report.chunks_taken,
+            bytes_taken: self.report.bytes_taken,
+            channels: &self.report.channels,
+            waiting: &self.waiting,
         }
         .serialize(serializer)
     }

@@ -73,7 +73,7 @@ pub(crate) fn show(context: &Context, words: &str) -> Result<(), Failure> {
     context.output.result(&report, |style| report.text(style))
 }
 
-fn find<'a>(
+pub(crate) fn find<'a>(
     context: &Context,
     trust: &'a Trust,
     words: &str,

@@ -1,0 +1,229 @@
+//! What a verb judges by, and where what it signs goes: this folder's node, or files
+//! alone.
+
+use std::path::{Path, PathBuf};
+
+use weft_node::{Home, HomeError, report::ImportReport};
+use weft_record::{Envelope, RecordId, Trust};
+
+use super::{
+    file::{self, Left, SignedFile},
+    judge::{self, Judged},
+    shelf,
+    words::Releases,
+};
+use crate::{
+    context::{Context, quoted},
+    failure::{Exit, Failure},
+    refusals,
+    verbs::bundle::{import_failure, into_new_file, take_in},
+};
+
+/// Which records to judge by.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct From {
+    /// Judge by the records in this file instead of this folder's node; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Vec<PathBuf>,
+}
+
+/// What is known of a mesh, and the node that knows it.
+pub(crate) struct Ground {
+    pub(crate) trust: Trust,
+    /// None where only files are judged.
+    pub(crate) home: Option<Home>,
+    /// Records that are not accepted, with the reason.
+    pub(crate) left: Vec<(Envelope, Left)>,
+}
+
+impl Ground {
+    /// This folder's node, or the files that the user names.
+    pub(crate) fn open(context: &Context, from: &From) -> Result<Self, Failure> {
+        let mut paths = from.from.iter();
+        let Some(first) = paths.next() else {
+            let home = context.home().map_err(|failure| match failure.exit {
+                Exit::NotFound => failure.with_next(
+                    "name a file of that mesh with --from FILE, or a node's folder with --dir DIR",
+                ),
+                _ => failure,
+            })?;
+            return Self::of_home(context, home);
+        };
+        let mut file = SignedFile::open_front(first)?;
+        for path in paths {
+            file.merge(&SignedFile::open_front(path)?)?;
+        }
+        let mut trust = Trust::new(file.mesh_id);
+        let left = file::admit_all(&mut trust, file.records);
+        let ground = Self {
+            trust,
+            home: None,
+            left,
+        };
+        ground.need_root(first)?;
+        Ok(ground)
+    }
+
+    /// This folder's node with what waits on its shelf.
+    pub(crate) fn of_home(context: &Context, home: Home) -> Result<Self, Failure> {
+        let mut trust = super::trust(context, &home)?;
+        let left = file::admit_all(&mut trust, shelf::read(&home)?);
+        Ok(Self {
+            trust,
+            home: Some(home),
+            left,
+        })
+    }
+
+    /// A file's records, and those of this folder's node if it has one.
+    pub(crate) fn of_file(context: &Context, file: &SignedFile) -> Result<Self, Failure> {
+        let mut ground = match Home::open(context.directory()) {
+            Ok(home) if home.settings().mesh_id == file.mesh_id => Self::of_home(context, home)?,
+            Ok(home) => {
+                return Err(Failure::new(
+                    Exit::Verification,
+                    format!("{} is of another mesh", file.path.display()),
+                    format!(
+                        "it is of mesh {}, the node in {} belongs to mesh {}",
+                        file.mesh_id,
+                        context.directory().display(),
+                        home.settings().mesh_id
+                    ),
+                    "weft --dir FOLDER_OF_THAT_MESH …",
+                ));
+            }
+            Err(HomeError::Missing(_)) => Self {
+                trust: Trust::new(file.mesh_id),
+                home: None,
+                left: Vec::new(),
+            },
+            Err(error) => return Err(context.home_refused(&error)),
+        };
+        ground.add(file.records.clone());
+        Ok(ground)
+    }
+
+    /// Hands it further records.
+    pub(crate) fn add(&mut self, records: Vec<Envelope>) {
+        let open = std::mem::take(&mut self.left);
+        let mut open: Vec<Envelope> = open.into_iter().map(|(envelope, _)| envelope).collect();
+        for envelope in records {
+            let id = envelope.record_id();
+            match open.iter_mut().find(|one| one.record_id() == id) {
+                Some(one) => {
+                    one.merge_signatures(&envelope);
+                }
+                None => open.push(envelope),
+            }
+        }
+        self.left = file::admit_all(&mut self.trust, open);
+    }
+
+    /// Without a root nothing can be judged.
+    pub(crate) fn need_root(&self, path: &Path) -> Result<(), Failure> {
+        if self.trust.root().is_some() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Verification,
+            format!("{} proves no mesh", path.display()),
+            format!(
+                "it holds no first root of mesh {} with enough signatures",
+                self.trust.mesh_id()
+            ),
+            format!("weft release inspect {}", quoted(path)),
+        ))
+    }
+
+    /// What still lacks signatures or something else, without what is refused.
+    pub(crate) fn open_records(&self) -> Vec<Envelope> {
+        let open = self.left.iter();
+        open.filter(|(_, why)| !matches!(why, Left::Refused(_)))
+            .map(|(envelope, _)| envelope.clone())
+            .collect()
+    }
+
+    /// A record that is known here, accepted or not.
+    pub(crate) fn find(&self, id: &RecordId) -> Option<Envelope> {
+        let mut left = self.left.iter().map(|(one, _)| one);
+        let found = self.trust.envelope(id);
+        let found = found.or_else(|| left.find(|one| one.record_id() == *id));
+        found.cloned()
+    }
+
+    /// Names of all releases that are known here, accepted or not.
+    pub(crate) fn releases(&self) -> Releases {
+        Releases::of(&self.trust, self.left.iter().map(|(one, _)| one))
+    }
+
+    /// What these records have become.
+    pub(crate) fn judge(&self, records: &[Envelope]) -> Vec<Judged> {
+        let (mut accepted, mut left) = (Vec::new(), Vec::new());
+        for envelope in records {
+            let id = envelope.record_id();
+            match self.left.iter().find(|(one, _)| one.record_id() == id) {
+                Some(found) => left.push(found.clone()),
+                None => accepted.push(envelope.clone()),
+            }
+        }
+        judge::judge(&self.trust, &accepted, &left)
+    }
+
+    /// Writes all that is known and these records, to a new file or in the place of one.
+    pub(crate) fn write(
+        &self,
+        path: &Path,
+        replace: bool,
+        records: &[Envelope],
+        content: &[&Path],
+    ) -> Result<(), Failure> {
+        let mut further = self.open_records();
+        for envelope in records {
+            let id = envelope.record_id();
+            let refused = |(one, why): &(Envelope, Left)| {
+                one.record_id() == id && matches!(why, Left::Refused(_))
+            };
+            let known = further.iter().any(|one| one.record_id() == id);
+            if !known && !self.left.iter().any(refused) {
+                further.push(envelope.clone());
+            }
+        }
+        let write = |out: &mut dyn std::io::Write| file::write(out, &self.trust, &further, content);
+        if replace {
+            file::replace(path, write)
+        } else {
+            into_new_file(path, write)
+        }
+    }
+
+    /// Has the node take in what is known here now, and takes it off the shelf.
+    pub(crate) fn take_in(
+        &self,
+        context: &Context,
+        home: &Home,
+        records: &[Envelope],
+        content: &[&Path],
+    ) -> Result<ImportReport, Failure> {
+        let folder = super::scratch(home.directory())?;
+        let path = folder.path().join("signed.weft");
+        let enrolments: Vec<Envelope> = records
+            .iter()
+            .filter(|one| self.trust.envelope(&one.record_id()).is_some())
+            .cloned()
+            .collect();
+        into_new_file(&path, |out| {
+            file::write(out, &self.trust, &enrolments, content)
+        })?;
+        let report = match home.running() {
+            Some(_) => take_in(context, &context.client()?, &path)?,
+            None => weft_node::import_offline(home, &path)
+                .map_err(|error| refusals::import(context, &path, &error))?,
+        };
+        let named = content.first().copied().unwrap_or(&path);
+        if let Some(failure) = import_failure(context, named, &report) {
+            return Err(failure);
+        }
+        shelf::write(home, &self.trust, &self.open_records())?;
+        Ok(report)
+    }
+}
