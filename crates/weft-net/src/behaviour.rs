@@ -20,6 +20,7 @@ use crate::{
     block::BlockList,
     bounds,
     config::{NetConfig, Security, StartError},
+    gate::{Admissions, Gate},
     streams,
 };
 
@@ -27,7 +28,7 @@ use crate::{
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) streams: streams::Behaviour,
-    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) gate: Gate,
     mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -40,10 +41,11 @@ pub(crate) fn topic(config: &NetConfig) -> gossipsub::IdentTopic {
 pub(crate) fn swarm(
     config: &NetConfig,
     blocked: Arc<Mutex<BlockList>>,
+    admissions: Arc<Admissions>,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let keypair = Keypair::ed25519_from_bytes(*config.secret.seed())
         .map_err(|error| StartError::Key(error.to_string()))?;
-    let behaviour = behaviour(&keypair, config, blocked)?;
+    let behaviour = behaviour(&keypair, config, blocked, admissions)?;
     let builder = SwarmBuilder::with_existing_identity(keypair).with_tokio();
     let tcp = tcp::Config::default().nodelay(true);
     // Without a resolver a node still reaches the addresses that need no names.
@@ -96,6 +98,7 @@ fn behaviour(
     keypair: &Keypair,
     config: &NetConfig,
     blocked: Arc<Mutex<BlockList>>,
+    admissions: Arc<Admissions>,
 ) -> Result<Behaviour, StartError> {
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(bounds::CONNECTIONS_PENDING))
@@ -106,7 +109,7 @@ fn behaviour(
     Ok(Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         streams: streams::Behaviour::new(blocked),
-        gossip: gossip(config)?,
+        gate: Gate::new(gossip(config)?, admissions),
         mdns: mdns.into(),
     })
 }

@@ -66,13 +66,21 @@ pub(crate) const CONNECTIONS_PENDING: u32 = 64;
 /// Streams that one yamux connection may hold: ours, gossip's, and a margin.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 64;
 
-/// Longest announcement: a head of at most 1 KiB and its signatures.
-pub(crate) const GOSSIP_BYTES: usize = 4096;
+/// Longest announcement.
+pub(crate) const GOSSIP_BYTES: usize = weft_core::bounds::ANNOUNCEMENT_BYTES;
 /// Longest gossip frame: an announcement, its protobuf, and control messages.
-pub(crate) const GOSSIP_FRAME_BYTES: usize = 16 * 1024;
+pub(crate) const GOSSIP_FRAME_BYTES: usize = GOSSIP_BYTES + 16 * 1024;
 
-/// Default of [`crate::NetConfig::stranger_block`].
-pub(crate) const STRANGER_BLOCK: Duration = Duration::from_mins(10);
+/// Messages of gossip kept of a peer until it is admitted: what it says first, on the
+/// connections that it may have.
+pub(crate) const GOSSIP_HELD: usize = 8;
+
+/// Default of [`crate::NetConfig::stranger_block`]: who waits at the door for an admin's
+/// node comes back soon, and costs little.
+pub(crate) const STRANGER_BLOCK: Duration = Duration::from_secs(10);
+/// How long a peer stays away that does not speak weft, or that the node let go because
+/// it misbehaved.
+pub(crate) const BAN: Duration = Duration::from_mins(10);
 /// How long a peer that broke the protocol or sent corrupt data stays away.
 pub(crate) const FAULT_BLOCK: Duration = Duration::from_mins(1);
 /// Peers kept away at once; beyond it the one whose time ends first returns.

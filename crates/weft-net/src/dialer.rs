@@ -196,18 +196,21 @@ impl Dialer {
         }
     }
 
-    /// A dial failed: its addresses, for whom to tell.
-    pub(crate) fn failed(&mut self, connection: ConnectionId, now: Instant) -> Vec<Multiaddr> {
-        let found = self
+    /// A dial failed: who was expected, and an address, for whom to tell.
+    pub(crate) fn failed(
+        &mut self,
+        connection: ConnectionId,
+        now: Instant,
+    ) -> Option<(Option<PeerId>, Multiaddr)> {
+        let index = self
             .targets
             .iter()
-            .position(|target| target.state == State::Dialling(Some(connection)));
-        let Some(index) = found else {
-            return Vec::new();
-        };
-        let addresses = self.targets[index].addresses.clone();
+            .position(|target| target.state == State::Dialling(Some(connection)))?;
+        let target = &self.targets[index];
+        let told = target.addresses.first().cloned();
+        let told = told.map(|address| (target.peer, address));
         self.retry(index, now);
-        addresses
+        told
     }
 
     /// The peer dialled was this node itself: never again.
@@ -334,7 +337,8 @@ mod tests {
             assert_eq!(next(&mut dialer, now), None);
             let connection = ConnectionId::new_unchecked(number);
             dialer.dialling(dial.target, connection);
-            assert_eq!(dialer.failed(connection, now), dial.addresses);
+            let failed = dialer.failed(connection, now);
+            assert_eq!(failed, Some((None, dial.addresses[0].clone())));
             let due = dialer.deadline().expect("planned");
             waits.push(due - now);
             assert_eq!(next(&mut dialer, now), None);
@@ -443,7 +447,8 @@ mod tests {
         dialer.add(Source::Asked, None, address("/ip4/10.0.0.1/tcp/1"), now);
         let dial = next(&mut dialer, now).expect("due");
         dialer.dialling(dial.target, ConnectionId::new_unchecked(1));
-        assert_eq!(dialer.failed(ConnectionId::new_unchecked(1), now).len(), 1);
+        let failed = dialer.failed(ConnectionId::new_unchecked(1), now);
+        assert!(failed.is_some());
         assert_eq!(dialer.deadline(), None);
     }
 

@@ -155,6 +155,7 @@ impl Driver {
                 if let Err(error) = self
                     .swarm
                     .behaviour_mut()
+                    .gate
                     .gossip
                     .publish(self.topic.clone(), announcement)
                 {
@@ -173,7 +174,7 @@ impl Driver {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gate(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_lan(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -426,6 +427,7 @@ impl Driver {
         };
         self.swarm
             .behaviour_mut()
+            .gate
             .gossip
             .report_message_validation_result(&message_id, &propagation_source, acceptance);
     }
@@ -485,8 +487,23 @@ impl Driver {
             return self.dialer.failed_for_good(connection);
         }
         let reason = describe(error);
-        let addresses = self.dialer.failed(connection, Instant::now());
-        if let Some(address) = addresses.into_iter().next() {
+        let target = self.dialer.failed(connection, Instant::now());
+        let Some((expected, address)) = target else {
+            return;
+        };
+        let found = match error {
+            DialError::WrongPeerId { obtained, .. } => identity::peer(obtained),
+            _ => None,
+        };
+        let expected = expected.as_ref().and_then(identity::peer);
+        if let (Some(expected), Some(found)) = (expected, found) {
+            tracing::warn!(%address, %expected, %found, "another peer answered there");
+            self.tell(NetEvent::OtherPeer {
+                address,
+                expected,
+                found,
+            });
+        } else {
             tracing::debug!(%address, %reason, "dial failed");
             self.tell(NetEvent::DialFailed { address, reason });
         }

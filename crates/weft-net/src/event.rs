@@ -34,6 +34,16 @@ pub enum NetEvent {
     Gossip(Vec<u8>),
     /// This node can be reached here; the address ends in its own `/p2p` name.
     Listening(Multiaddr),
+    /// At a place that names its peer another one answered; nothing was said to it.
+    /// The place is tried again by itself, as after a failure.
+    OtherPeer {
+        /// The place.
+        address: Multiaddr,
+        /// Whom it names.
+        expected: Peer,
+        /// Who answered.
+        found: Peer,
+    },
     /// A place could not be reached. Bootstrap addresses are tried again by themselves.
     DialFailed {
         /// The place.

@@ -30,6 +30,8 @@ pub(crate) enum LinkFault {
     Unasked,
     #[error("the peer began a new session")]
     Replaced,
+    #[error("it no longer takes part")]
+    Outside,
     #[error("let go: {}", name(*.0))]
     LetGo(DisconnectReason),
     #[error("this node shuts down")]
@@ -41,8 +43,10 @@ pub(crate) enum LinkFault {
 pub(crate) enum Absence {
     /// It may return at once.
     None,
-    /// It does not belong here.
+    /// It does not belong here, or not yet.
     Stranger,
+    /// It does harm, or speaks another protocol.
+    Banned,
     /// It broke a rule, or there is no room for it.
     Fault,
 }
@@ -50,7 +54,8 @@ pub(crate) enum Absence {
 impl LinkFault {
     pub(crate) fn absence(&self) -> Absence {
         match self {
-            Self::Refused(_) | Self::LetGo(DisconnectReason::Stranger) => Absence::Stranger,
+            Self::LetGo(DisconnectReason::Stranger) => Absence::Stranger,
+            Self::Refused(_) | Self::LetGo(DisconnectReason::Misbehaved) => Absence::Banned,
             Self::ControlLength { .. }
             | Self::Malformed(_)
             | Self::Frame(_)
@@ -62,6 +67,7 @@ impl LinkFault {
             | Self::Overflow
             | Self::NotOpened(_)
             | Self::Replaced
+            | Self::Outside
             | Self::Shutdown => Absence::None,
         }
     }

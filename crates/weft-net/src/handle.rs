@@ -15,6 +15,7 @@ use crate::{
     block::BlockList,
     bounds,
     fault::{Absence, LinkFault},
+    gate::Admissions,
     identity,
     link::Link,
     traffic::{Traffic, TrafficCounters},
@@ -37,6 +38,9 @@ pub enum SendError {
     /// A link begins with `Hello`; until it was sent, nothing else is taken.
     #[error("the first message to a peer must be Hello")]
     NotGreeted,
+    /// Only members get chunks, and are asked for them.
+    #[error("the peer is not admitted")]
+    NotAdmitted,
     /// A queue to the peer was full; the peer is being disconnected.
     #[error("the peer reads too slowly and is being disconnected")]
     Overflow,
@@ -75,7 +79,7 @@ impl NetHandle {
         link.send(message)
     }
 
-    /// Spreads an announcement (an encoded envelope of at most 4 KiB) through
+    /// Spreads an announcement (an encoded envelope of at most 32 KiB) through
     /// the mesh. It may be lost: nothing may depend on it.
     pub fn broadcast(&self, announcement: Vec<u8>) -> Result<(), SendError> {
         if announcement.len() > bounds::GOSSIP_BYTES {
@@ -90,8 +94,23 @@ impl NetHandle {
         self.command(Command::Dial(address))
     }
 
-    /// Closes every connection to a peer. A stranger is neither dialled nor
-    /// accepted for ten minutes, any other for one.
+    /// Lets a peer that is up take part: only then are announcements exchanged with
+    /// it, and chunks. One that may no longer begins anew with a new link, because
+    /// gossip does not take a peer back out.
+    pub fn admit(&self, peer: &Peer, member: bool) {
+        let Some(link) = self.shared.links().get(peer).cloned() else {
+            return;
+        };
+        if member {
+            self.shared.admissions.admit(identity::peer_id(peer));
+            link.welcome();
+        } else if link.is_admitted() {
+            link.close(LinkFault::Outside);
+        }
+    }
+
+    /// Closes every connection to a peer. One that misbehaved is neither dialled nor
+    /// accepted for ten minutes, a stranger for ten seconds, any other for a minute.
     pub fn disconnect(&self, peer: &Peer, reason: DisconnectReason) {
         let fault = LinkFault::LetGo(reason);
         self.shared.keep_away(peer, fault.absence());
@@ -147,6 +166,7 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     links: Mutex<HashMap<Peer, Arc<Link>>>,
     pub(crate) blocked: Arc<Mutex<BlockList>>,
+    pub(crate) admissions: Arc<Admissions>,
     pub(crate) listeners: Mutex<Vec<Multiaddr>>,
     pub(crate) traffic: Arc<TrafficCounters>,
     stranger_block: Duration,
@@ -157,6 +177,7 @@ impl Shared {
         Self {
             links: Mutex::default(),
             blocked: Arc::default(),
+            admissions: Arc::default(),
             listeners: Mutex::default(),
             traffic: Arc::default(),
             stranger_block,
@@ -172,6 +193,7 @@ impl Shared {
         let duration = match absence {
             Absence::None => return,
             Absence::Stranger => self.stranger_block,
+            Absence::Banned => bounds::BAN,
             Absence::Fault => bounds::FAULT_BLOCK,
         };
         lock(&self.blocked).block(identity::peer_id(peer), Instant::now(), duration);

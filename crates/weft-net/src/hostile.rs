@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use weft_core::{ChunkRef, Control, Message, Peer, bounds::CONTROL_BYTES};
-use weft_record::{Hash, MeshId, codec};
+use weft_record::{Hash, MeshId, RecordId, codec};
 
 use crate::{
     Net, NetConfig, NetEvent, NetHandle,
@@ -37,7 +37,9 @@ fn chunk() -> Subject {
 fn hello() -> Control {
     Control::Hello {
         mesh_id: MeshId([1; 32]),
-        roots: Vec::new(),
+        root_version: 0,
+        root: RecordId([0; 32]),
+        enrolment: None,
     }
 }
 
@@ -81,6 +83,7 @@ impl Victim {
             })
             .await;
         self.net.send(&peer, Message::Control(hello())).unwrap();
+        self.net.admit(&peer, true);
         peer
     }
 

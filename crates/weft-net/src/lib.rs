@@ -14,6 +14,7 @@ mod driver;
 mod event;
 mod fault;
 mod frame;
+mod gate;
 mod handle;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

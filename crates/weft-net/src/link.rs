@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use weft_core::{Control, Message, Peer, bounds::CONTROL_BYTES};
 use weft_record::codec;
 
@@ -36,6 +36,7 @@ pub(crate) struct Link {
     fault: Mutex<Option<LinkFault>>,
     faulted: Notify,
     greeted: AtomicBool,
+    admitted: watch::Sender<bool>,
     asked: Mutex<HashMap<Subject, u32>>,
     serving: Mutex<HashMap<Subject, Vec<Serve>>>,
     serves: Arc<Semaphore>,
@@ -74,6 +75,7 @@ impl Link {
             fault: Mutex::new(None),
             faulted: Notify::new(),
             greeted: AtomicBool::new(false),
+            admitted: watch::Sender::new(false),
             asked: Mutex::new(HashMap::new()),
             serving: Mutex::new(HashMap::new()),
             serves: Arc::new(Semaphore::new(bounds::SERVES_PER_PEER)),
@@ -88,6 +90,7 @@ impl Link {
         match message {
             Message::Control(control) => self.send_control(&control),
             _ if !self.greeted.load(Ordering::Acquire) => Err(SendError::NotGreeted),
+            _ if !self.is_admitted() => Err(SendError::NotAdmitted),
             Message::Get(chunk) => self.ask(Subject::Chunk(chunk)),
             Message::GetBlob(hash) => self.ask(Subject::Blob(hash)),
             Message::Data(chunk, payload) => self.answer(Subject::Chunk(chunk), Some(payload)),
@@ -165,6 +168,21 @@ impl Link {
     fn overflow(&self) -> SendError {
         self.close(LinkFault::Overflow);
         SendError::Overflow
+    }
+
+    /// Lets chunks pass.
+    pub(crate) fn welcome(&self) {
+        self.admitted.send_replace(true);
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        *self.admitted.borrow()
+    }
+
+    /// Waits until chunks may pass.
+    pub(crate) async fn admitted(&self) {
+        // the sender lives as long as this link
+        let _ = self.admitted.subscribe().wait_for(|member| *member).await;
     }
 
     /// Waits until this request of the peer has a place in the window.

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use crate::{
-    bounds, event::NetEvent, fault::LinkFault, handle::Shared, link::Link, streams::Protocol,
-    transfer,
+    bounds, event::NetEvent, fault::LinkFault, handle::Shared, identity, link::Link,
+    streams::Protocol, transfer,
 };
 
 /// Everything a session needs from the network loop.
@@ -142,6 +142,7 @@ impl Session {
             .is_some_and(|link| Arc::ptr_eq(link, &self.link))
         {
             links.remove(&peer);
+            self.shared.admissions.forget(&identity::peer_id(&peer));
         }
         fault
     }
@@ -189,7 +190,11 @@ impl Session {
                 tasks.spawn(transfer::read_control(stream, link, events, stall))
             }
             Opened::Inbound(Protocol::Chunk, stream) => {
-                tasks.spawn(transfer::serve_chunks(stream, link, events, stall))
+                tasks.spawn(async move {
+                    // the peer may know before this node does that both are members
+                    link.admitted().await;
+                    transfer::serve_chunks(stream, link, events, stall).await
+                })
             }
             Opened::Outbound(Protocol::Chunk, stream) => {
                 tasks.spawn(transfer::request_chunks(stream, link, events, stall))

@@ -8,7 +8,11 @@ use weft_record::Name;
 
 use crate::{
     bundle::{self, ExportError, ImportError, OpenBundle},
-    report::{EventsReport, ImportReport, PeersReport, RecordsReport, StatusReport},
+    registrar::InviteError,
+    report::{
+        EnrolmentsReport, EventsReport, ImportReport, InviteReport, InviteRequest, PeersReport,
+        RecordsReport, StatusReport,
+    },
 };
 
 /// Requests that wait for the loop; it answers each in well under a millisecond.
@@ -19,6 +23,12 @@ pub(crate) enum Request {
     Status(oneshot::Sender<StatusReport>),
     Peers(oneshot::Sender<PeersReport>),
     Records(oneshot::Sender<RecordsReport>),
+    /// Enrolments that this node knows.
+    Enrolments(oneshot::Sender<EnrolmentsReport>),
+    Invite {
+        request: InviteRequest,
+        reply: oneshot::Sender<Result<InviteReport, InviteError>>,
+    },
     Events {
         after: u64,
         reply: oneshot::Sender<EventsReport>,
@@ -69,6 +79,17 @@ impl Control {
 
     pub(crate) async fn records(&self) -> Result<RecordsReport, Stopping> {
         self.ask(Request::Records).await
+    }
+
+    pub(crate) async fn enrolments(&self) -> Result<EnrolmentsReport, Stopping> {
+        self.ask(Request::Enrolments).await
+    }
+
+    pub(crate) async fn invite(
+        &self,
+        request: InviteRequest,
+    ) -> Result<Result<InviteReport, InviteError>, Stopping> {
+        self.ask(|reply| Request::Invite { request, reply }).await
     }
 
     pub(crate) async fn events(&self, after: u64) -> Result<EventsReport, Stopping> {

@@ -1,4 +1,5 @@
-//! A node's folder: `node.toml`, `node.key`, `store/`, and while it runs `api.json`.
+//! A node's folder: `node.toml`, `node.key`, `store/`, perhaps the `invitation` that
+//! it joins with, and while it runs `api.json`.
 
 use std::{
     fs, io,
@@ -9,6 +10,7 @@ use std::{
 
 use weft_core::Peer;
 use weft_keys::SecretKey;
+use weft_record::{Invitation, InvitationError};
 
 use crate::{
     api_file::ApiFile,
@@ -24,12 +26,17 @@ pub struct Home {
     directory: PathBuf,
     settings: Settings,
     key: SecretKey,
+    invitation: Option<Invitation>,
 }
 
 impl Home {
     /// Makes the folder of a new node with a fresh key. A folder that already
     /// holds a node is refused.
-    pub fn init(directory: &Path, settings: Settings) -> Result<Self, HomeError> {
+    pub fn init(
+        directory: &Path,
+        settings: Settings,
+        invitation: Option<Invitation>,
+    ) -> Result<Self, HomeError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| HomeError::Io { path, source }
@@ -49,31 +56,24 @@ impl Home {
         } else {
             write_new_key(&key_path)?
         };
-        // Last, because its presence is what makes the folder a node's; whole, so
-        // that a crash leaves either none or all of it.
-        let temporary = directory.join("node.toml.new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(at(&temporary))?;
-        file.write_all(settings.to_toml().as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&temporary, &settings_path))
-            .map_err(at(&settings_path))?;
+        if let Some(invitation) = &invitation {
+            let path = invitation_path(directory);
+            write_whole(&path, &format!("{invitation}\n")).map_err(at(&path))?;
+        }
+        // Last, because its presence is what makes the folder a node's.
+        write_whole(&settings_path, &settings.to_toml()).map_err(at(&settings_path))?;
         Ok(Self {
             directory: directory.to_owned(),
             settings,
             key,
+            invitation,
         })
     }
 
     /// Opens the folder of a node.
     pub fn open(directory: &Path) -> Result<Self, HomeError> {
         let path = settings_path(directory);
-        let text = read_settings(&path).map_err(|source| {
+        let text = read_text(&path).map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
                 HomeError::Missing(directory.to_owned())
             } else {
@@ -89,6 +89,7 @@ impl Home {
             directory: directory.to_owned(),
             settings,
             key: read_key(&key_path(directory))?,
+            invitation: read_invitation(&invitation_path(directory))?,
         })
     }
 
@@ -125,6 +126,17 @@ impl Home {
             .filter(ApiFile::is_alive)
     }
 
+    /// With what it asks to be enrolled, if it was invited.
+    pub fn invitation(&self) -> Option<&Invitation> {
+        self.invitation.as_ref()
+    }
+
+    /// Where the key lies with which it enrolls others, if it does.
+    pub fn enroll_key(&self) -> Option<PathBuf> {
+        let path = self.settings.enroll_key.as_ref()?;
+        self.settings.registrar.then(|| self.directory.join(path))
+    }
+
     pub(crate) fn secret(&self) -> &SecretKey {
         &self.key
     }
@@ -148,6 +160,14 @@ pub enum HomeError {
         /// What is wrong with it.
         source: SettingsError,
     },
+    /// The invitation cannot be used.
+    #[error("{}: {source}", .path.display())]
+    Invitation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvitationError,
+    },
     /// The key file cannot be used; others may be able to read it.
     #[error(transparent)]
     Key(weft_keys::KeyFileError),
@@ -169,7 +189,41 @@ fn key_path(directory: &Path) -> PathBuf {
     directory.join("node.key")
 }
 
-fn read_settings(path: &Path) -> io::Result<String> {
+fn invitation_path(directory: &Path) -> PathBuf {
+    directory.join("invitation")
+}
+
+fn read_invitation(path: &Path) -> Result<Option<Invitation>, HomeError> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            let path = path.to_owned();
+            return Err(HomeError::Io { path, source });
+        }
+    };
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|source| HomeError::Invitation {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file that only its owner can read: a crash leaves either none or all of it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
     use io::Read as _;
     let mut text = String::new();
     let read = fs::File::open(path)?
@@ -214,7 +268,7 @@ mod tests {
     fn a_new_folder_opens_again_with_the_same_key() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("deep/node");
-        let made = Home::init(&directory, settings()).unwrap();
+        let made = Home::init(&directory, settings(), None).unwrap();
         let opened = Home::open(&directory).unwrap();
         assert_eq!(opened.key(), made.key());
         assert_eq!(opened.settings(), made.settings());
@@ -223,7 +277,7 @@ mod tests {
         assert_eq!(mode(&key_path(&directory)), 0o600);
         assert!(opened.running().is_none());
         assert!(matches!(
-            Home::init(&directory, settings()),
+            Home::init(&directory, settings(), None),
             Err(HomeError::Exists(_))
         ));
     }
@@ -235,7 +289,7 @@ mod tests {
             Home::open(folder.path()),
             Err(HomeError::Missing(_))
         ));
-        Home::init(folder.path(), settings()).unwrap();
+        Home::init(folder.path(), settings(), None).unwrap();
         let key = key_path(folder.path());
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let error = Home::open(folder.path()).unwrap_err();

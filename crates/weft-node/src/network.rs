@@ -6,12 +6,13 @@ use weft_core::{DisconnectReason, Input, Message, Peer};
 use weft_keys::SecretKey;
 use weft_net::{Net, NetConfig, NetEvent, NetHandle};
 
-use crate::{home::Home, run::RunError};
+use crate::{home::Home, places::Places, report::PlaceReport, run::RunError};
 
 /// The running network of one node.
 pub(crate) struct Network {
     handle: NetHandle,
     events: mpsc::Receiver<NetEvent>,
+    places: Places,
 }
 
 impl Network {
@@ -22,8 +23,13 @@ impl Network {
         config.listen = addresses("network.listen", &settings.listen)?;
         config.bootstrap = addresses("network.bootstrap", &settings.bootstrap)?;
         config.mdns = settings.mdns;
+        let places = Places::new(settings.mesh_id, &config.bootstrap);
         let (handle, events) = Net::start(config).map_err(RunError::Network)?;
-        Ok(Self { handle, events })
+        Ok(Self {
+            handle,
+            events,
+            places,
+        })
     }
 
     pub(crate) async fn next(&mut self) -> Option<NetEvent> {
@@ -31,7 +37,8 @@ impl Network {
     }
 
     /// What an event means to the core, if anything.
-    pub(crate) fn input(event: NetEvent) -> Option<Input<Bytes>> {
+    pub(crate) fn input(&mut self, event: NetEvent) -> Option<Input<Bytes>> {
+        self.places.see(&event);
         match event {
             NetEvent::PeerUp {
                 peer,
@@ -57,6 +64,15 @@ impl Network {
             }
             _ => None,
         }
+    }
+
+    /// What is wrong with the places that this node dials.
+    pub(crate) fn places(&self) -> Vec<PlaceReport> {
+        self.places.report()
+    }
+
+    pub(crate) fn admit(&self, peer: &Peer, member: bool) {
+        self.handle.admit(peer, member);
     }
 
     pub(crate) fn send(&self, peer: &Peer, message: Message<Bytes>) {

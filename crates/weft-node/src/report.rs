@@ -1,8 +1,8 @@
 //! What the admin API says: the same types on the server's and the client's side.
 
 use serde::{Deserialize, Serialize};
-use weft_core::{Event, Peer, Status};
-use weft_record::{MeshId, Name, RecordId};
+use weft_core::{Event, NodeStanding, Peer, Status};
+use weft_record::{Label, MeshId, Name, RecordId};
 
 /// Version of these shapes; grows when one changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -26,12 +26,101 @@ pub struct StatusReport {
     pub peer_id: String,
     /// Addresses at which others reach it, each with `/p2p/…`.
     pub listen: Vec<String>,
+    /// What is wrong with places that it dials.
+    pub places: Vec<PlaceReport>,
+    /// Its own enrolment, if it has one.
+    pub enrolment: Option<EnrolmentReport>,
+    /// Whether it enrolls others.
+    pub registrar: bool,
     /// Bytes fetched a second, over the last few seconds.
     pub fetch_bytes_per_sec: u64,
     /// Which model each channel runs.
     pub models: Vec<ModelReport>,
     /// What the core tells.
     pub node: Status,
+}
+
+/// A place that this node dials, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceReport {
+    /// Where, without the peer's name.
+    pub address: String,
+    /// What it is.
+    pub problem: PlaceProblem,
+    /// The same for people.
+    pub text: String,
+}
+
+/// What can be wrong with a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlaceProblem {
+    /// Nobody answers.
+    Unreachable,
+    /// Another node answers than the one that is expected there.
+    OtherNode,
+    /// The node there belongs to another mesh.
+    OtherMesh,
+}
+
+/// `GET /weft/v1/enrolments`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The newest enrolment of each node that is known here.
+    pub enrolments: Vec<EnrolmentReport>,
+}
+
+/// One enrolment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentReport {
+    /// The node's key.
+    pub node: Peer,
+    /// The same key as libp2p writes it.
+    pub peer_id: String,
+    /// Where it stands.
+    pub site: Name,
+    /// Whose it is.
+    pub owner: Name,
+    /// What else is said of it.
+    pub labels: Vec<Label>,
+    /// Its class of hardware.
+    pub class: Name,
+    /// How often it was enrolled before.
+    pub number: u32,
+    /// Until when it counts, in seconds since 1970.
+    pub expires_s: u64,
+    /// Whether it counts now.
+    pub standing: NodeStanding,
+}
+
+/// `POST /weft/v1/invite`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteRequest {
+    /// The site that the node will be at.
+    pub site: Name,
+    /// Labels that it will have.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+    /// For how long the invitation can be used.
+    pub expires_in_s: u64,
+    /// Where members listen; none: where this node does.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// An invitation that was made; its text holds a secret and is told only once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The text that `weft mesh join` takes.
+    pub invitation: String,
+    /// Where the node will look for the mesh.
+    pub addresses: Vec<String>,
+    /// Until when it can be used, in seconds since 1970.
+    pub expires_s: u64,
 }
 
 /// The models of one channel.

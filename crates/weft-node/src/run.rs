@@ -10,6 +10,7 @@ use std::{
 
 use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, runtime, sync::oneshot};
+use weft_keys::SecretKey;
 use weft_record::Name;
 
 use crate::{
@@ -17,8 +18,9 @@ use crate::{
     bundle::{self, ExportError, ImportError, OpenBundle},
     home::Home,
     http,
+    ledger::LedgerError,
     report::ImportReport,
-    shell::Shell,
+    shell::{Shell, With},
 };
 
 /// How long answers that are being streamed may go on after the node was told to end.
@@ -28,6 +30,8 @@ const ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Options {
+    /// The key with which this node enrolls others; without it, it passes requests on.
+    pub enroll_key: Option<SecretKey>,
     /// Called once, when the node listens and `api.json` is written.
     pub on_ready: Option<OnReady>,
 }
@@ -93,6 +97,9 @@ pub enum RunError {
         /// Why.
         source: weft_store::OpenError,
     },
+    /// The list of invitations cannot be read.
+    #[error("the list of invitations cannot be used: {0}")]
+    Invitations(LedgerError),
     /// `api.json` cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     ApiFile {
@@ -117,7 +124,7 @@ pub fn import_offline(home: &Home, path: &Path) -> Result<ImportReport, ImportEr
     let bundle = OpenBundle::open(path)?;
     refuse_running(home).map_err(|error| ImportError::Node(Box::new(error)))?;
     let imported = on_runtime(async {
-        let (mut shell, _control) = Shell::start(home, false).await?;
+        let (mut shell, _control) = Shell::start(home, With::default()).await?;
         let (reply, mut answer) = oneshot::channel();
         shell.import(bundle, reply);
         let result = loop {
@@ -152,7 +159,11 @@ async fn serve(home: &Home, options: Options) -> Result<(), RunError> {
         .local_addr()
         .and_then(ApiFile::new)
         .map_err(RunError::Machine)?;
-    let (mut shell, control) = Shell::start(home, true).await?;
+    let with = With {
+        network: true,
+        enroll_key: options.enroll_key,
+    };
+    let (mut shell, control) = Shell::start(home, with).await?;
     let router = http::router(http::Shared {
         answerer: shell.inference(),
         control,

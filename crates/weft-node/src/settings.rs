@@ -1,7 +1,7 @@
 //! `node.toml`: what the owner of a node decides.
 
 use serde::Deserialize;
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 use weft_record::{MeshId, Name};
 
 use crate::units::{format_bytes, parse_bytes_per_sec};
@@ -21,6 +21,12 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// Whether it looks for peers on the LAN.
     pub mdns: bool,
+    /// Whether it enrolls other nodes: it answers requests to join.
+    pub registrar: bool,
+    /// The key with which it signs enrolments; relative to the node's folder.
+    pub enroll_key: Option<PathBuf>,
+    /// Nothing new is activated while the newest root has run out; else it is only told.
+    pub refuse_new_when_stale: bool,
     /// Most bytes it fetches a second (`None`: no cap).
     pub cap_fetch_bytes_per_sec: Option<u64>,
     /// Where the HTTP API listens; always a loopback address.
@@ -40,6 +46,9 @@ impl Settings {
             ],
             bootstrap: Vec::new(),
             mdns: true,
+            registrar: false,
+            enroll_key: None,
+            refuse_new_when_stale: false,
             cap_fetch_bytes_per_sec: None,
             api_address: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
@@ -67,6 +76,22 @@ impl Settings {
             text,
             "# quantizations this node prefers, best first; empty: as the release lists them\nvariants = {}",
             list(&self.variants)
+        );
+        let _ = writeln!(
+            text,
+            "\n[trust]\n# whether this node enrolls others, and with which key\nregistrar = {}",
+            self.registrar
+        );
+        match &self.enroll_key {
+            Some(path) => {
+                let _ = writeln!(text, "enroll_key = {}", quoted(&path.to_string_lossy()));
+            }
+            None => text.push_str("# enroll_key = \"enroll.key\"\n"),
+        }
+        let _ = writeln!(
+            text,
+            "# whether nothing new is activated once the newest root has run out\nrefuse_new_when_stale = {}",
+            self.refuse_new_when_stale
         );
         let _ = writeln!(text, "\n[network]\nlisten = {}", list(&self.listen));
         let _ = writeln!(text, "bootstrap = {}", list(&self.bootstrap));
@@ -119,6 +144,10 @@ pub enum SettingsError {
 /// Every known key, by section.
 const KEYS: &[(&str, &[&str])] = &[
     ("node", &["mesh", "channels", "variants"]),
+    (
+        "trust",
+        &["registrar", "enroll_key", "refuse_new_when_stale"],
+    ),
     ("network", &["listen", "bootstrap", "mdns"]),
     ("limit", &["fetch"]),
     ("api", &["address"]),
@@ -127,6 +156,8 @@ const KEYS: &[(&str, &[&str])] = &[
 #[derive(Deserialize)]
 struct Raw {
     node: RawNode,
+    #[serde(default)]
+    trust: RawTrust,
     #[serde(default)]
     network: RawNetwork,
     #[serde(default)]
@@ -141,6 +172,15 @@ struct RawNode {
     channels: Vec<String>,
     #[serde(default)]
     variants: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct RawTrust {
+    #[serde(default)]
+    registrar: bool,
+    enroll_key: Option<PathBuf>,
+    #[serde(default)]
+    refuse_new_when_stale: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -182,6 +222,15 @@ impl Raw {
             });
         }
         settings.variants = names("node.variants", self.node.variants)?;
+        if self.trust.registrar && self.trust.enroll_key.is_none() {
+            return Err(SettingsError::Value {
+                key: "trust.registrar",
+                reason: "a node that enrolls others needs `trust.enroll_key`".to_owned(),
+            });
+        }
+        settings.registrar = self.trust.registrar;
+        settings.enroll_key = self.trust.enroll_key;
+        settings.refuse_new_when_stale = self.trust.refuse_new_when_stale;
         if let Some(listen) = self.network.listen {
             settings.listen = listen;
         }
@@ -319,6 +368,9 @@ mod tests {
         settings.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/p2p/abc".to_owned()];
         settings.variants = vec!["q8_0".parse().unwrap()];
         settings.mdns = false;
+        settings.registrar = true;
+        settings.enroll_key = Some("keys/enroll \"1\".key".into());
+        settings.refuse_new_when_stale = true;
         settings.api_address = "[::1]:4680".parse().unwrap();
         assert_eq!(Settings::parse(&settings.to_toml()).unwrap(), settings);
     }
@@ -351,6 +403,7 @@ mod tests {
         );
         assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
         assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));
+        assert!(refusal("[trust]\nregistrar = true").contains("needs `trust.enroll_key`"));
         assert!(refusal("variants = [\"Q8 0\"]").contains("not a name"));
         assert!(refusal("[network]\nmdns = \"yes\"").contains("mdns"));
         assert!(refusal("[network").contains("TOML parse error"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use weft_core::bounds::ANNOUNCEMENT_BYTES;
 use weft_net::{NetEvent, SendError};
 use weft_record::{ENVELOPE_VERSION, Envelope, Kind, MeshId};
 
@@ -21,6 +22,7 @@ fn of_mesh(mesh_id: MeshId, number: u8) -> Vec<u8> {
         mesh_id,
         body: vec![number],
         sigs: Vec::new(),
+        proof: None,
     }
     .encode()
 }
@@ -45,6 +47,11 @@ async fn line() -> Vec<Node> {
     {
         assert!(start.elapsed() < PATIENCE, "not all up");
         sleep(Duration::from_millis(20)).await;
+    }
+    for node in &nodes {
+        for peer in node.net.peers() {
+            node.net.admit(&peer, true);
+        }
     }
     nodes
 }
@@ -97,12 +104,12 @@ async fn an_announcement_reaches_all_five_once() {
 #[tokio::test]
 async fn what_is_too_long_or_no_envelope_of_this_mesh_is_not_spread() {
     let mut nodes = line().await;
-    let long = nodes[0].net.broadcast(vec![0; 4097]);
+    let long = nodes[0].net.broadcast(vec![0; ANNOUNCEMENT_BYTES + 1]);
     assert_eq!(
         long,
         Err(SendError::TooLong {
-            bytes: 4097,
-            limit: 4096
+            bytes: ANNOUNCEMENT_BYTES + 1,
+            limit: ANNOUNCEMENT_BYTES
         })
     );
     let mut last = nodes.pop().unwrap();

@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::timeout};
 use weft_core::{ChunkRef, Control, Message, Peer};
 use weft_keys::SecretKey;
 use weft_net::{Multiaddr, Net, NetConfig, NetEvent, NetHandle};
-use weft_record::{Hash, MeshId};
+use weft_record::{Hash, MeshId, RecordId};
 
 /// Long enough for a busy machine; nothing is measured by it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +40,9 @@ pub(crate) fn mesh() -> MeshId {
 pub(crate) fn hello() -> Control {
     Control::Hello {
         mesh_id: mesh(),
-        roots: Vec::new(),
+        root_version: 0,
+        root: RecordId([0; 32]),
+        enrolment: None,
     }
 }
 
@@ -95,7 +97,15 @@ impl Node {
         }
     }
 
+    /// The next peer that is up; it is greeted and admitted.
     pub(crate) async fn up(&mut self) -> Peer {
+        let peer = self.at_the_door().await;
+        self.net.admit(&peer, true);
+        peer
+    }
+
+    /// The next peer that is up; it is greeted and no more.
+    pub(crate) async fn at_the_door(&mut self) -> Peer {
         let peer = self
             .until(|event| match event {
                 NetEvent::PeerUp { peer, .. } => Some(*peer),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod chunks;
+mod door;
 mod gossip;
 mod harness;
 mod lan;

@@ -104,6 +104,9 @@ pub(crate) fn export_from_store(
         cap_fetch_bytes_per_sec: None,
         seed: 0,
         wall_at_zero_s: clock.wall_at_zero_s(),
+        invitation: None,
+        registrar: false,
+        refuse_new_when_stale: false,
     };
     // The core is only asked what it accepted; what it wants done stays undone.
     let node = Node::new(config, restored, clock.now_us());

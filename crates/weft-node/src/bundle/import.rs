@@ -216,7 +216,9 @@ impl Import {
                 };
                 Some((outcome, String::new()))
             }
-            Phase::Refused => Some((ImportOutcome::ReleaseRefused, channel.reason.clone())),
+            Phase::Refused | Phase::Withdrawn => {
+                Some((ImportOutcome::ReleaseRefused, channel.reason.clone()))
+            }
             _ if stalled => {
                 let reason = match (&channel.fetch, channel.reason.as_str()) {
                     _ if self.disk_trouble.is_some() => {

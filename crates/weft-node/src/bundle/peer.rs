@@ -33,13 +33,11 @@ struct Gone;
 
 impl BundlePeer {
     pub(super) fn run(mut self) {
-        let mut greeted = false;
+        if self.hand_over().is_err() {
+            return;
+        }
         while let Some(message) = self.inbox.blocking_recv() {
             let answered = match message {
-                Message::Control(Control::Hello { .. }) if !greeted => {
-                    greeted = true;
-                    self.greet()
-                }
                 Message::Control(Control::Want(file)) => self.tell_chunks(&file),
                 Message::Get(chunk) => match self.bundle.chunk(chunk) {
                     Ok(Some(bytes)) => self.say(Message::Data(chunk, bytes)),
@@ -60,15 +58,12 @@ impl BundlePeer {
         }
     }
 
-    fn greet(&self) -> Result<(), Gone> {
+    /// Says every record, roots first.
+    fn hand_over(&self) -> Result<(), Gone> {
         let contents = self.bundle.contents();
-        self.say(Message::Control(Control::Hello {
-            mesh_id: contents.mesh_id,
-            roots: contents.roots.clone(),
-        }))?;
         let mut batch = Vec::new();
         let mut bytes = 0;
-        for record in &contents.records {
+        for record in contents.roots.iter().chain(&contents.records) {
             if bytes + record.len() > bounds::RECORDS_BYTES && !batch.is_empty() {
                 self.say(Message::Control(Control::Records(std::mem::take(
                     &mut batch,

@@ -14,7 +14,8 @@ use super::{Shared, failure, whole_body};
 use crate::{
     bundle::{ExportError, ImportError},
     control::Stopping,
-    report::{Accepted, CapRequest, ImportRequest},
+    registrar::InviteError,
+    report::{Accepted, CapRequest, ImportRequest, InviteRequest},
 };
 
 pub(super) async fn status(State(shared): State<Shared>) -> Response {
@@ -27,6 +28,29 @@ pub(super) async fn peers(State(shared): State<Shared>) -> Response {
 
 pub(super) async fn records(State(shared): State<Shared>) -> Response {
     reply(shared.control.records().await)
+}
+
+pub(super) async fn enrolments(State(shared): State<Shared>) -> Response {
+    reply(shared.control.enrolments().await)
+}
+
+pub(super) async fn invite(State(shared): State<Shared>, body: Body) -> Response {
+    let request: InviteRequest = match json(body).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    match shared.control.invite(request).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(error)) => {
+            let (status, code) = match error {
+                InviteError::NoRegistrar => (StatusCode::CONFLICT, "no_registrar"),
+                InviteError::Asked(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+                InviteError::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            };
+            failure(status, code, error.to_string())
+        }
+        Err(Stopping) => stopping(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -44,6 +44,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/peers", get(admin::peers))
         .route("/records", get(admin::records))
         .route("/events", get(admin::events))
+        .route("/enrolments", get(admin::enrolments))
+        .route("/invite", post(admin::invite))
         .route("/import", post(admin::import))
         .route("/export", get(admin::export))
         .route("/cap", post(admin::cap))

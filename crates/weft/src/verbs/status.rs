@@ -1,10 +1,11 @@
 //! `weft status`
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
 
 use serde::Serialize;
-use weft_core::{ChannelStatus, Phase};
-use weft_node::report::{ModelReport, StatusReport};
+use weft_core::{ChannelStatus, Freshness, JoiningStatus, NodeStanding, Phase, TimeStatus};
+use weft_node::report::{EnrolmentReport, ModelReport, PlaceReport, StatusReport};
+use weft_record::Name;
 
 use crate::{
     context::Context,
@@ -12,6 +13,7 @@ use crate::{
     interrupt,
     output::{count, duration, fields, percent, size, table},
     style::Style,
+    verbs::mesh,
 };
 
 /// Tell how the node is.
@@ -36,6 +38,17 @@ struct Report<'a> {
     peer_id: &'a str,
     api: String,
     addresses: &'a [String],
+    standing: NodeStanding,
+    /// Where the node stands and until when it is enrolled.
+    enrolment: Option<&'a EnrolmentReport>,
+    joining: Option<&'a JoiningStatus>,
+    registrar: bool,
+    time: TimeStatus,
+    /// Set if the disk is older than what the node once told its neighbours.
+    restored_from_older_image: Option<&'a str>,
+    withheld: &'a [(Name, u64)],
+    places: &'a [PlaceReport],
+    peers_let_go: u64,
     members: usize,
     fetch_bytes_per_sec: u64,
     cap_fetch_bytes_per_sec: Option<u64>,
@@ -82,6 +95,15 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         peer_id: &status.peer_id,
         api: api.to_owned(),
         addresses: &status.listen,
+        standing: status.node.standing,
+        enrolment: status.enrolment.as_ref(),
+        joining: status.node.joining.as_ref(),
+        registrar: status.registrar,
+        time: status.node.time,
+        restored_from_older_image: status.node.restored_from_older_image.as_deref(),
+        withheld: &status.node.withheld,
+        places: &status.places,
+        peers_let_go: status.node.peers_let_go,
         members: status.node.members.len(),
         fetch_bytes_per_sec: status.fetch_bytes_per_sec,
         cap_fetch_bytes_per_sec: status.node.cap_fetch_bytes_per_sec,
@@ -111,6 +133,7 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
                 format!("{}, process {}, up {uptime}", status.peer_id, status.pid),
             ),
             ("mesh", status.mesh_id.to_string()),
+            ("standing", standing(status)),
             ("API", api.to_owned()),
             ("listens", status.listen.join("\n         ")),
             ("peers", status.node.members.len().to_string()),
@@ -121,6 +144,9 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
             ("served", size(status.node.bytes_served)),
         ],
     ));
+    for warning in warnings(status) {
+        let _ = writeln!(text, "{} {warning}", style.bad("warning:"));
+    }
     let rows: Vec<Vec<String>> = status
         .node
         .channels
@@ -137,8 +163,67 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
     text
 }
 
+/// `member at site main until in 365 days`, `joining`, `lapsed`.
+fn standing(status: &StatusReport) -> String {
+    let word = mesh::standing(status.node.standing);
+    match &status.enrolment {
+        Some(enrolment) => {
+            let left_s = enrolment.expires_s.saturating_sub(status.node.time.now_s);
+            let registrar = if status.registrar {
+                "; it enrolls others"
+            } else {
+                ""
+            };
+            format!(
+                "{word} at site {}, for {} more{registrar}",
+                enrolment.site,
+                mesh::days(left_s)
+            )
+        }
+        None => word.to_owned(),
+    }
+}
+
+/// What the owner should know beside the sentence.
+fn warnings(status: &StatusReport) -> Vec<String> {
+    let mut warnings: Vec<String> = status
+        .places
+        .iter()
+        .map(|place| place.text.clone())
+        .collect();
+    match status.node.time.state {
+        Freshness::Fresh => {}
+        Freshness::Stale => warnings.push(
+            "the newest root or this node's enrolment has run out; what is active stays".to_owned(),
+        ),
+        Freshness::Unknown => {
+            warnings.push("the time is not known: is this machine's clock set?".to_owned());
+        }
+    }
+    warnings.extend(status.node.restored_from_older_image.clone());
+    for (channel, seq) in &status.node.withheld {
+        warnings.push(format!(
+            "head {seq} of channel {channel} was announced and no peer has handed it over"
+        ));
+    }
+    warnings
+}
+
 /// All of it in one sentence.
 fn sentence(status: &StatusReport) -> String {
+    match status.node.standing {
+        NodeStanding::Member => {}
+        NodeStanding::Joining => {
+            return mesh::joining(status).unwrap_or_else(|| "This node is joining.".to_owned());
+        }
+        NodeStanding::Lapsed => {
+            return "This node's enrolment no longer counts: it hears of nothing new.".to_owned();
+        }
+        NodeStanding::Stranger => {
+            return "This node is no member of its mesh, and has no invitation to ask with."
+                .to_owned();
+        }
+    }
     for channel in &status.node.channels {
         let name = &channel.channel;
         let why = if channel.reason.is_empty() {
@@ -147,6 +232,9 @@ fn sentence(status: &StatusReport) -> String {
             format!(": {}", channel.reason)
         };
         match channel.phase {
+            Phase::Withdrawn => {
+                return format!("Channel {name} has no release that counts{why}.");
+            }
             Phase::Forked | Phase::Refused => {
                 return format!("Channel {name} does not take its newest release{why}.");
             }
@@ -210,5 +298,6 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
         Phase::Active => "active",
         Phase::Refused => "refused",
         Phase::Forked => "forked",
+        Phase::Withdrawn => "withdrawn",
     }
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use serde::Serialize;
-use weft_node::{Options, RunError};
+use weft_keys::SecretKey;
+use weft_node::{Home, Options, RunError};
 
 use crate::{
     context::Context,
@@ -69,6 +70,7 @@ impl Up {
         }
         let told = context.clone();
         let mut options = Options::default();
+        options.enroll_key = enroll_key(&home)?;
         options.on_ready = Some(Box::new(move |ready| {
             let report = Report {
                 directory: told.directory().display().to_string(),
@@ -92,6 +94,16 @@ impl Up {
         }));
         weft_node::run(&home, options).map_err(|error| refused(context, &error))
     }
+}
+
+/// The key with which this node enrolls others, if its settings name one.
+fn enroll_key(home: &Home) -> Result<Option<SecretKey>, Failure> {
+    let Some(path) = home.enroll_key() else {
+        return Ok(None);
+    };
+    weft_keys::load_secret(&path)
+        .map(Some)
+        .map_err(|error| refusals::key_file(&path, &error))
 }
 
 /// Has the kernel end this process when its parent ends, however that happens.

@@ -1,0 +1,167 @@
+//! Answers the API.
+
+use std::collections::BTreeSet;
+
+use weft_core::{ChannelStatus, Command, Input, Peer};
+use weft_record::RecordId;
+
+use super::{Shell, fetched};
+use crate::{
+    bundle,
+    control::Request,
+    network::Network,
+    report::{
+        ModelReport, PeerReport, PeersReport, RecordsReport, ReleaseReport, SCHEMA, StatusReport,
+    },
+};
+
+/// Events in one answer.
+const EVENTS_PER_ANSWER: usize = 512;
+
+impl Shell {
+    pub(super) fn request(&mut self, request: Request) {
+        match request {
+            Request::Status(reply) => {
+                let _ = reply.send(self.status());
+            }
+            Request::Peers(reply) => {
+                let _ = reply.send(self.peers());
+            }
+            Request::Records(reply) => {
+                let records = bundle::all_records(self.node.trust())
+                    .iter()
+                    .map(|envelope| crate::hex::encode(envelope))
+                    .collect();
+                let _ = reply.send(RecordsReport {
+                    schema: SCHEMA,
+                    records,
+                });
+            }
+            Request::Enrolments(reply) => {
+                let _ = reply.send(self.enrolments());
+            }
+            Request::Invite { request, reply } => self.invite(request, reply),
+            Request::Events { after, reply } => {
+                let _ = reply.send(self.journal.after(after, EVENTS_PER_ANSWER));
+            }
+            Request::Cap {
+                bytes_per_sec,
+                reply,
+            } => {
+                self.handle(Input::Command(Command::CapFetch(bytes_per_sec)));
+                let _ = reply.send(());
+            }
+            Request::Import { bundle, reply } => self.import(bundle, reply),
+            Request::Export { channel, reply } => {
+                let plan = bundle::plan_export(&self.node, &channel);
+                let stream = plan.map(|plan| bundle::stream(plan, self.workers.store().clone()));
+                let _ = reply.send(stream);
+            }
+            Request::Suspect(channel) => self.handle(Input::Command(Command::Suspect(channel))),
+            Request::Stop(reply) => {
+                self.stopping = true;
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        let node = self.node.status();
+        let models = node
+            .channels
+            .iter()
+            .map(|channel| self.model(channel))
+            .collect();
+        let now_ms = self.clock.now_ms();
+        StatusReport {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: now_ms,
+            mesh_id: self.node.trust().mesh_id(),
+            key: self.key,
+            peer_id: weft_net::peer_name(&self.key),
+            listen: self
+                .network
+                .as_ref()
+                .map(Network::listeners)
+                .unwrap_or_default(),
+            places: self
+                .network
+                .as_ref()
+                .map(Network::places)
+                .unwrap_or_default(),
+            enrolment: self.own_enrolment(),
+            registrar: self.registrar.is_some(),
+            fetch_bytes_per_sec: self.fetched.per_sec(now_ms, fetched(&node.channels)),
+            models,
+            node,
+        }
+    }
+
+    fn model(&self, channel: &ChannelStatus) -> ModelReport {
+        let (answering, reason) = self.inference.state(&channel.channel);
+        ModelReport {
+            channel: channel.channel.clone(),
+            active: channel
+                .active
+                .and_then(|release| self.release_names(&release)),
+            target: channel
+                .target
+                .and_then(|release| self.release_names(&release)),
+            answering,
+            reason,
+        }
+    }
+
+    pub(super) fn release_names(&self, release: &RecordId) -> Option<ReleaseReport> {
+        let record = self.node.trust().release(release)?;
+        Some(ReleaseReport {
+            release: *release,
+            model: record.model.to_string(),
+            version: record.version.clone(),
+        })
+    }
+
+    fn peers(&self) -> PeersReport {
+        let status = self.node.status();
+        let mut connected: BTreeSet<Peer> = self
+            .network
+            .as_ref()
+            .map(Network::peers)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        connected.extend(self.imports.keys().copied());
+        let chunks = |peer: &Peer| {
+            let fetches = status
+                .channels
+                .iter()
+                .filter_map(|channel| channel.fetch.as_ref());
+            fetches
+                .flat_map(|fetch| &fetch.chunks_by_peer)
+                .filter(|(from, _)| from == peer)
+                .map(|(_, chunks)| chunks)
+                .sum()
+        };
+        let peers = connected
+            .iter()
+            .map(|peer| PeerReport {
+                key: *peer,
+                member: status.members.contains(peer),
+                chunks: chunks(peer),
+            })
+            .collect();
+        PeersReport {
+            schema: SCHEMA,
+            peers,
+        }
+    }
+
+    pub(super) fn sample(&mut self) {
+        let status = self.node.status();
+        self.fetched
+            .observe(self.clock.now_ms(), fetched(&status.channels));
+        self.settle_imports();
+    }
+}
