@@ -7,7 +7,13 @@
 pub mod domain;
 #[cfg(feature = "files")]
 mod files;
+#[cfg(feature = "files")]
+mod guard;
 mod hex;
+#[cfg(feature = "files")]
+mod invitations;
+#[cfg(feature = "files")]
+mod ledger;
 #[cfg(feature = "files")]
 mod openssh;
 #[cfg(feature = "files")]
@@ -25,6 +31,14 @@ pub use files::{
     KeyFileError, SecretFile, load_public, load_secret, public_pem, save_encrypted, save_public,
     save_secret,
 };
+#[cfg(feature = "files")]
+pub use guard::{Guard, GuardError, MAX_PROMISES, Place, Series};
+#[cfg(feature = "files")]
+pub use invitations::{
+    InvitationId, Invitations, InvitationsError, IssuedInvitation, MAX_INVITATIONS, MAX_ISSUE_BYTES,
+};
+#[cfg(feature = "files")]
+pub use ledger::LedgerError;
 #[cfg(feature = "files")]
 pub use openssh::{OpensshError, allowed_signer_line, parse_public, public_line};
 #[cfg(feature = "files")]
