@@ -19,7 +19,6 @@ mod http;
 mod inference;
 mod journal;
 mod lanes;
-mod ledger;
 mod logging;
 mod meter;
 mod model;
@@ -35,11 +34,12 @@ mod units;
 pub use api_file::ApiFile;
 pub use bundle::{ExportError, ImportError};
 pub use home::{Home, HomeError};
-pub use ledger::LedgerError;
 pub use logging::{NODE_LOG, start_logging};
 pub use model::measure_probes;
-pub use registrar::default_class;
-pub use run::{OnReady, Options, Ready, RunError, export_offline, import_offline, run};
+pub use registrar::{InviteError, default_class};
+pub use run::{
+    OnReady, Options, Ready, RunError, export_offline, import_offline, invite_offline, run,
+};
 pub use settings::{Settings, SettingsError};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};
 pub use weft_net::peer_name;

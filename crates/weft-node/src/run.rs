@@ -16,10 +16,11 @@ use weft_record::Name;
 use crate::{
     api_file::ApiFile,
     bundle::{self, ExportError, ImportError, OpenBundle},
+    clock::Clock,
     home::Home,
     http,
-    ledger::LedgerError,
-    report::ImportReport,
+    registrar::{Book, Guest, InviteError},
+    report::{ImportReport, InviteReport, InviteRequest},
     shell::{Shell, With},
 };
 
@@ -99,7 +100,7 @@ pub enum RunError {
     },
     /// The list of invitations cannot be read.
     #[error("the list of invitations cannot be used: {0}")]
-    Invitations(LedgerError),
+    Invitations(weft_keys::LedgerError),
     /// `api.json` cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     ApiFile {
@@ -138,6 +139,23 @@ pub fn import_offline(home: &Home, path: &Path) -> Result<ImportReport, ImportEr
         Ok(result.unwrap_or(Err(ImportError::Stopping)))
     });
     imported.map_err(|error| ImportError::Node(Box::new(error)))?
+}
+
+/// Makes an invitation while no node runs; it names the addresses that the settings fix.
+pub fn invite_offline(home: &Home, request: InviteRequest) -> Result<InviteReport, InviteError> {
+    let machine = |error: &dyn std::fmt::Display| InviteError::Machine(error.to_string());
+    refuse_running(home).map_err(|error| machine(&error))?;
+    if !home.settings().registrar {
+        return Err(InviteError::NoRegistrar);
+    }
+    let mut book = Book::open(home).map_err(|error| machine(&error))?;
+    let open = ["/0.0.0.0/", "/::/", "/tcp/0", "/udp/0"];
+    let fixed = |address: &&String| !open.iter().any(|part| address.contains(part));
+    let listen = home.settings().listen.iter().filter(fixed);
+    let name = weft_net::peer_name(&home.key());
+    let own = listen.map(|address| format!("{address}/p2p/{name}"));
+    let now_s = Clock::start().wall_at_zero_s();
+    book.invite(Guest::new(request, || own.collect()), now_s)
 }
 
 /// Writes the active release of a channel as a bundle while no node runs.

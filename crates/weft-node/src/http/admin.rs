@@ -45,7 +45,9 @@ pub(super) async fn invite(State(shared): State<Shared>, body: Body) -> Response
             let (status, code) = match error {
                 InviteError::NoRegistrar => (StatusCode::CONFLICT, "no_registrar"),
                 InviteError::Asked(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-                InviteError::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+                InviteError::Invitations(_) | InviteError::Machine(_) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "failed")
+                }
             };
             failure(status, code, error.to_string())
         }

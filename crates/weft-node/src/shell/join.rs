@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::oneshot;
 use weft_core::{NodeStanding, OpId, Outcome, Peer};
-use weft_record::{Enroll, JoinRequest, Standing, bounds::MAX_ADDRESSES};
+use weft_record::{Enroll, JoinRequest, Standing};
 
 use super::Shell;
 use crate::{
@@ -37,19 +37,13 @@ impl Shell {
 
     /// Makes an invitation, off the loop.
     pub(super) fn invite(&self, request: InviteRequest, reply: InviteReply) {
-        let guest = self.guest(request).map_err(InviteError::Asked);
-        let registrar = self.registrar.clone().ok_or(InviteError::NoRegistrar);
+        let guest = Guest::new(request, || self.own_addresses());
+        let (now_s, registrar) = (self.now_s(), self.registrar.clone());
         tokio::task::spawn_blocking(move || {
-            let invited = registrar.and_then(|registrar| {
-                let guest = guest?;
+            let registrar = registrar.ok_or(InviteError::NoRegistrar);
+            let report = registrar.and_then(|registrar| {
                 let mut registrar = registrar.lock().unwrap_or_else(PoisonError::into_inner);
-                registrar.invite(guest).map_err(InviteError::Ledger)
-            });
-            let report = invited.map(|invitation| InviteReport {
-                schema: SCHEMA,
-                invitation: invitation.to_string(),
-                expires_s: invitation.expires_s,
-                addresses: invitation.addresses,
+                registrar.invite(guest, now_s)
             });
             let _ = reply.send(report);
         });
@@ -89,27 +83,6 @@ impl Shell {
             Standing::Lapsed(_) => NodeStanding::Lapsed,
             Standing::Stranger => NodeStanding::Stranger,
         }
-    }
-
-    fn guest(&self, request: InviteRequest) -> Result<Guest, String> {
-        let mut addresses = request.addresses;
-        if addresses.is_empty() {
-            addresses = self.own_addresses();
-        }
-        if let Some(address) = addresses.iter().find(|address| !address.contains("/p2p/")) {
-            return Err(format!(
-                "`{address}` does not end in /p2p/ and the id of the member that listens there"
-            ));
-        }
-        addresses.truncate(MAX_ADDRESSES);
-        let mut labels = request.labels;
-        labels.sort();
-        Ok(Guest {
-            site: request.site,
-            labels,
-            addresses,
-            expires_s: self.now_s().saturating_add(request.expires_in_s),
-        })
     }
 
     /// Where others reach this node: not by loopback, unless there is nothing else.

@@ -121,7 +121,7 @@ impl Shell {
         };
         let registrar = with
             .enroll_key
-            .map(|key| Registrar::open(home.directory(), settings.mesh_id, key))
+            .map(|key| Registrar::open(home, key))
             .transpose()
             .map_err(RunError::Invitations)?;
         // Before the threads, which hold the store open until they end.

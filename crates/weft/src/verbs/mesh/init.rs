@@ -16,7 +16,7 @@ use crate::{
     context::{Context, quoted},
     failure::{Exit, Failure},
     output::fields,
-    refusals, signing,
+    keys, refusals, signing,
     verbs::bundle::into_new_file,
 };
 
@@ -117,8 +117,7 @@ impl Init {
         };
         if let (Some(root), Some(key)) = (&self.root, &self.key) {
             let enroll_path = absolute(key)?;
-            let enroll_key = weft_keys::load_secret(&enroll_path)
-                .map_err(|error| refusals::key_file(&enroll_path, &error))?;
+            let enroll_key = keys::load_key(&enroll_path)?;
             let file = signing::SignedFile::open(root)?;
             return Ok(Beginning {
                 mesh_id: file.mesh_id,

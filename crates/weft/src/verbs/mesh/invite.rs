@@ -10,7 +10,8 @@ use std::{
 
 use serde::Serialize;
 use weft_node::{
-    client::ClientError,
+    InviteError,
+    client::{Client, ClientError},
     report::{InviteReport, InviteRequest},
 };
 use weft_record::{Label, Name};
@@ -24,8 +25,8 @@ use crate::{
 
 /// Make an invitation with which one node can join.
 ///
-/// It is made by the admin's node, which must run, and holds a secret: who has the text can
-/// join once. It is shown only now.
+/// It is made in the folder of the admin's node and holds a secret: who has the text can join
+/// once. It is shown only now.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  weft mesh invite --site ward-3\n  weft mesh invite --site plant --label line=2 --expires 24h --out ./line-2.invitation"
@@ -41,7 +42,7 @@ pub(crate) struct Invite {
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = seconds)]
     expires: u64,
     /// Where the node finds a member, a multiaddress that ends in /p2p/…; may be given more than
-    /// once [default: where this node listens]
+    /// once [default: where this node listens, if it runs or its port is fixed]
     #[arg(long, value_name = "ADDRESS")]
     address: Vec<String>,
     /// Write the invitation into this new file, which only you can read, instead of showing it
@@ -69,10 +70,14 @@ impl Invite {
             expires_in_s: self.expires,
             addresses: self.address,
         };
-        let made = context
-            .client()?
-            .invite(&request)
-            .map_err(|error| refused(context, &error))?;
+        let made = match Client::connect(context.directory()) {
+            Ok(client) => client
+                .invite(&request)
+                .map_err(|error| refused(context, &error))?,
+            Err(ClientError::NotRunning(_)) => weft_node::invite_offline(&context.home()?, request)
+                .map_err(|error| refused_offline(context, &error))?,
+            Err(error) => return Err(context.client_refused(&error)),
+        };
         if let Some(path) = &self.out {
             write(path, &made)?;
         }
@@ -90,9 +95,14 @@ impl Invite {
         };
         context.output.result(&report, |style| {
             let left_s = report.expires_s.saturating_sub(signing::now_s());
+            let members = if report.addresses.is_empty() {
+                "none named: they are looked for on the LAN, or given with --peer".to_owned()
+            } else {
+                report.addresses.join("\n         ")
+            };
             let rows = [
                 ("site", report.site.to_string()),
-                ("reaches", report.addresses.join("\n         ")),
+                ("members", members),
                 ("expires", format!("in {}", days(left_s))),
             ];
             let mut text = fields(style, &rows);
@@ -116,20 +126,39 @@ fn write(path: &Path, made: &InviteReport) -> Result<(), Failure> {
 
 fn refused(context: &Context, error: &ClientError) -> Failure {
     match error {
-        ClientError::Refused { code, message, .. } if code == "no_registrar" => Failure::new(
-            Exit::Refused,
-            "no invitation was made",
-            message.clone(),
-            "run it in the folder in which `weft mesh init` was run",
-        ),
-        ClientError::Refused { code, message, .. } if code == "bad_request" => Failure::new(
-            Exit::Usage,
-            "no invitation was made",
-            message.clone(),
-            "weft mesh invite --help",
-        ),
+        ClientError::Refused { code, message, .. } if code == "no_registrar" => {
+            no_registrar(message)
+        }
+        ClientError::Refused { code, message, .. } if code == "bad_request" => asked(message),
         error => context.client_refused(error),
     }
+}
+
+fn refused_offline(context: &Context, error: &InviteError) -> Failure {
+    match error {
+        InviteError::NoRegistrar => no_registrar(&error.to_string()),
+        InviteError::Asked(why) => asked(why),
+        error => Failure::new(
+            Exit::Failed,
+            "no invitation was made",
+            error.to_string(),
+            context.command("status"),
+        ),
+    }
+}
+
+fn no_registrar(why: &str) -> Failure {
+    let next = "run it in the folder in which `weft mesh init` was run";
+    Failure::new(Exit::Refused, "no invitation was made", why, next)
+}
+
+fn asked(why: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "no invitation was made",
+        why,
+        "weft mesh invite --help",
+    )
 }
 
 /// `7 days`, `3 h 20 min`.
