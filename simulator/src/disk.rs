@@ -183,10 +183,10 @@ impl VirtualDisk {
                 slots.active = slots.previous.take();
                 Outcome::Switched
             }
-            Disk::Withdraw(channel) => {
+            Disk::Withdraw { channel, both } => {
                 let slots = self.slots.entry(channel).or_default();
-                let dropped = slots.active.take().into_iter().chain(slots.previous.take());
-                slots.failed.extend(dropped.map(|slot| slot.head));
+                let previous = slots.previous.take();
+                slots.active = previous.filter(|_| !both);
                 Outcome::Switched
             }
             Disk::SaveClock(clock) => {

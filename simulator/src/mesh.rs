@@ -30,6 +30,10 @@ pub struct Admin {
     mesh_id: MeshId,
     memo: Memo,
     enrolled: BTreeMap<PublicKey, u32>,
+    /// Releases signed so far: the security counter of the next.
+    published: u64,
+    /// Every head that it signed, and its release: those that lost their signer too.
+    archive: BTreeMap<RecordId, [Envelope; 2]>,
 }
 
 /// What a rotation trusts of the channel's heads.
@@ -138,6 +142,8 @@ impl Admin {
             mesh_id,
             memo: Memo::default(),
             enrolled: BTreeMap::new(),
+            published: 0,
+            archive: BTreeMap::new(),
         };
         let root = admin.sign_root(&genesis);
         admin.admit(&root);
@@ -168,6 +174,8 @@ impl Admin {
             mesh_id: self.mesh_id,
             memo,
             enrolled: self.enrolled.clone(),
+            published: self.published,
+            archive: self.archive.clone(),
         }
     }
 
@@ -247,6 +255,12 @@ impl Admin {
         Registrar::new(key, self.mesh_id)
     }
 
+    /// Hands the key that enrolls now to whoever answers invitations.
+    pub fn renew_registrar(&self, registrar: &mut Registrar) {
+        let key = SecretKey::from_seed(*self.keys["enroll"][0].seed());
+        registrar.renew(key);
+    }
+
     /// Signs the release and a head that names it: the release's id, and what an admin
     /// hands to a node.
     pub fn publish(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
@@ -255,15 +269,15 @@ impl Admin {
 
     /// The same, and no release with a lower counter is allowed after it.
     pub fn publish_raised(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
-        let counter = self.trust.releases().count() as u64;
-        self.publish_at(release, Some(counter))
+        self.publish_at(release, Some(self.published))
     }
 
     fn publish_at(&mut self, release: &VirtualRelease, floor: Option<u64>) -> (RecordId, Command) {
-        let record = release.record(self.trust.releases().count() as u64);
+        let record = release.record(self.published);
+        self.published += 1;
         let release = self.sign("release", Kind::Release, codec::encode(&record));
         let id = release.record_id();
-        self.learn_own(&release);
+        self.admit(&release);
         let head = self.head(id, floor);
         let roots = self.roots();
         let records = [&release, &head].map(Envelope::encode);
@@ -272,7 +286,8 @@ impl Admin {
 
     /// Signs a release and a head without asking whether anybody would accept them.
     pub fn forge(&mut self, release: &VirtualRelease) -> (RecordId, Command) {
-        let record = release.record(self.trust.releases().count() as u64);
+        let record = release.record(self.published);
+        self.published += 1;
         let release = self.sign("release", Kind::Release, codec::encode(&record));
         let id = release.record_id();
         let _ = self.trust.admit(release.clone(), NOW_S, &mut self.memo);
@@ -324,12 +339,27 @@ impl Admin {
             Base::Keep => root.resets = self.standing_resets(),
             Base::Newest => {}
             Base::Head(head) => {
-                for reset in &mut root.resets {
-                    reset.base = Some(head);
-                }
+                let channel = self.channel();
+                let epoch = self.trust.epoch(&channel) + 1;
+                root.resets = vec![Reset {
+                    channel,
+                    epoch,
+                    base: Some(head),
+                }];
             }
         }
-        self.renew(root)
+        let mut command = self.renew(root);
+        // the base may have lost its signer, and with it its place everywhere
+        if let (Base::Head(head), Command::Import(records)) = (base, &mut command)
+            && let Some(pair) = self.archive.get(&head).cloned()
+        {
+            for envelope in pair {
+                let admitted = self.trust.admit(envelope.clone(), NOW_S, &mut self.memo);
+                assert!(admitted.is_ok(), "what a reset names: {admitted:?}");
+                records.push(envelope.encode());
+            }
+        }
+        command
     }
 
     /// A root that is valid between these seconds.
@@ -404,6 +434,9 @@ impl Admin {
         head.counter_floor = floor.unwrap_or(head.counter_floor);
         let head = self.sign("head", Kind::Head, codec::encode(&head));
         self.admit(&head);
+        let named = self.trust.release(&release).map(Verified::envelope);
+        let named = named.expect("the release is known").clone();
+        self.archive.insert(head.record_id(), [head.clone(), named]);
         head
     }
 
@@ -439,12 +472,6 @@ impl Admin {
     fn sign(&self, role: &str, kind: Kind, body: Vec<u8>) -> Envelope {
         let keys: Vec<&SecretKey> = self.keys[role].iter().collect();
         seal(kind, self.mesh_id, body, &keys)
-    }
-
-    /// An own release; it may be known already, when it is published again.
-    fn learn_own(&mut self, envelope: &Envelope) {
-        let admitted = self.trust.admit(envelope.clone(), NOW_S, &mut self.memo);
-        assert!(admitted.is_ok(), "an own record: {admitted:?}");
     }
 
     fn admit(&mut self, envelope: &Envelope) {

@@ -28,6 +28,10 @@ impl Registrar {
         }
     }
 
+    pub(crate) fn renew(&mut self, key: SecretKey) {
+        self.key = key;
+    }
+
     /// A new invitation, good until this second.
     pub fn invite(&mut self, expires_s: u64) -> Invitation {
         let number = self.invitations.len() as u64;

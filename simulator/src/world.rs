@@ -6,8 +6,8 @@ use std::{
 };
 
 use weft_core::{
-    Command, Config, Disk, Event, Facts, Input, Message, Node, OpId, Outcome, Output, Payload,
-    Peer, ProbeMeasurement, ProbeRequest,
+    Command, Config, DisconnectReason, Disk, Event, Facts, Input, Message, Node, OpId, Outcome,
+    Output, Payload, Peer, ProbeMeasurement, ProbeRequest, Slots,
 };
 use weft_keys::SecretKey;
 use weft_record::{Hash, Invitation, Memo, MeshId, Name, RecordId, Verdict};
@@ -101,6 +101,12 @@ pub struct World {
     pub traffic: Traffic,
     /// Activations that the node's own records do not ask for.
     pub unasked: Vec<String>,
+    /// Nodes whose disk refused records: they may have said more than they kept.
+    pub forgetful: BTreeSet<usize>,
+    /// Epoch and floor of each node's channels, as they were looked at last.
+    floors: BTreeMap<(usize, Name), (u64, u64)>,
+    /// When nodes first had a root that resets a channel.
+    resets: BTreeMap<usize, u64>,
     /// What puppets were told.
     pub heard: Vec<(usize, usize, Message<Virtual>)>,
     /// Signatures checked before the run.
@@ -125,6 +131,8 @@ const LATENCY_US: u64 = 2_000;
 const DISK_US: u64 = 300;
 /// A sync.
 const SYNC_US: u64 = 4_000;
+/// Whoever was turned away, but for harm, is dialled again after this.
+const REDIAL_US: u64 = 30_000_000;
 /// A probe run.
 const PROBE_US: u64 = 200_000;
 /// Bytes hashed a microsecond.
@@ -170,6 +178,7 @@ enum Happening {
         message: Message<Virtual>,
     },
     Gossip(Vec<u8>),
+    Redial(usize),
     Done(OpId, Outcome<Virtual>),
     Tick,
 }
@@ -196,6 +205,9 @@ impl World {
             registrar: None,
             traffic: Traffic::default(),
             unasked: Vec::new(),
+            forgetful: BTreeSet::new(),
+            floors: BTreeMap::new(),
+            resets: BTreeMap::new(),
             heard: Vec::new(),
             memo: Memo::default(),
         }
@@ -331,6 +343,14 @@ impl World {
         };
         let (restored, memo) = (host.disk.restore(), self.memo.clone());
         host.node = Some(Node::with_memo(config, restored, self.now_us, memo));
+        let redialled = self
+            .dropped
+            .iter()
+            .filter(|(a, b)| *a == index || *b == index);
+        for link in redialled.copied().collect::<Vec<_>>() {
+            self.dropped.remove(&link);
+            self.links.insert(link);
+        }
         for other in self.neighbours(index) {
             self.raise((index.min(other), index.max(other)));
         }
@@ -428,6 +448,32 @@ impl World {
             .map(|slot| slot.release)
     }
 
+    /// The node's slots of the channel.
+    pub fn slots(&self, index: usize, channel: &Name) -> Slots {
+        self.nodes[index].disk.slots(channel)
+    }
+
+    /// Nodes whose floor fell since it was looked at last, though no reset took it back.
+    pub fn fallen_floors(&mut self, channel: &Name) -> Vec<String> {
+        let mut fallen = Vec::new();
+        for (index, host) in self.nodes.iter().enumerate() {
+            let Some(node) = &host.node else { continue };
+            let trust = node.trust();
+            let now = (trust.epoch(channel), trust.floor(channel));
+            let before = self.floors.insert((index, channel.clone()), now);
+            let kept = !self.forgetful.contains(&index);
+            if let Some(before) = before.filter(|before| kept && *before > now) {
+                fallen.push(format!("node {index}: floor {now:?} after {before:?}"));
+            }
+        }
+        fallen
+    }
+
+    /// When the node first had a root that resets a channel.
+    pub fn epoch_begun_us(&self, index: usize) -> Option<u64> {
+        self.resets.get(&index).copied()
+    }
+
     /// The hash over all that happened.
     pub fn log_hash(&self) -> Hash {
         self.log.hash()
@@ -508,6 +554,13 @@ impl World {
                 }
                 Input::Message(self.nodes[from].key, message)
             }
+            Happening::Redial(other) => {
+                let link = (index.min(other), index.max(other));
+                if self.dropped.remove(&link) && self.links.insert(link) {
+                    self.raise(link);
+                }
+                return;
+            }
             Happening::Gossip(envelope) => Input::Gossip(envelope),
             Happening::Done(operation, outcome) => Input::Done(operation, outcome),
             Happening::Tick => {
@@ -530,6 +583,10 @@ impl World {
         let now_us = self.now_us;
         if let Some(node) = self.nodes[index].node.as_mut() {
             node.handle(now_us, input);
+            let root = node.trust().root();
+            if root.is_some_and(|root| !root.resets.is_empty()) {
+                self.resets.entry(index).or_insert(now_us);
+            }
         }
         self.drain(index);
     }
@@ -559,11 +616,14 @@ impl World {
                     );
                 }
             }
-            Output::Disconnect(peer, _) => {
+            Output::Disconnect(peer, reason) => {
                 if let Some(&other) = self.by_key.get(&peer) {
                     let link = (index.min(other), index.max(other));
                     if self.links.remove(&link) {
                         self.dropped.insert(link);
+                    }
+                    if matches!(reason, DisconnectReason::Stranger | DisconnectReason::Full) {
+                        self.push(self.now_us + REDIAL_US, index, Happening::Redial(other));
                     }
                     let key = self.nodes[index].key;
                     self.push(self.now_us + LATENCY_US, other, Happening::Down(key));
@@ -581,7 +641,11 @@ impl World {
                 if let Disk::Activate(channel) = &disk {
                     self.check_activation(index, channel);
                 }
+                let records = matches!(disk, Disk::SaveRecords(_));
                 let outcome = self.nodes[index].disk.execute(disk);
+                if records && matches!(outcome, Outcome::Failed(_)) {
+                    self.forgetful.insert(index);
+                }
                 let took_us = if syncs { SYNC_US } else { DISK_US };
                 self.push(
                     self.now_us + took_us,

@@ -58,7 +58,7 @@ impl<P: Payload> Node<P> {
                     self.set_phase(&name, Phase::Active, "");
                 }
             }
-            Err(reason) => self.go_back(&name, reason),
+            Err(reason) => self.go_back(&name, reason, false),
         }
     }
 

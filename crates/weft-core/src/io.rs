@@ -132,9 +132,15 @@ pub enum Disk<P> {
     GoBack(Name),
     /// Drop the staged slot and remember its head as failed: answer [`Outcome::Switched`].
     DropStaged(Name),
-    /// Drop the active and the previous slot, since neither may answer any more, and
-    /// remember their heads as failed; atomic and durable: answer [`Outcome::Switched`].
-    Withdraw(Name),
+    /// Drop the active slot, since it may no longer answer, and switch the previous one
+    /// back (or to none). Nothing is remembered as failed: the same head may count again.
+    /// Atomic and durable: answer [`Outcome::Switched`].
+    Withdraw {
+        /// Whose slot.
+        channel: Name,
+        /// Drop the previous slot too, since it may not answer either.
+        both: bool,
+    },
     /// Keep what the node knows of time, in place of what was kept before; durable before
     /// the answer [`Outcome::Saved`]. It comes back in [`crate::Restored::clock`].
     SaveClock(TimeFloor),

@@ -107,6 +107,7 @@ pub(crate) enum Pending<P> {
     Activate(Name),
     GoBack {
         channel: Name,
+        void: bool,
         both: bool,
         reason: String,
     },
@@ -370,11 +371,12 @@ impl<P: Payload> Node<P> {
             (
                 Pending::GoBack {
                     channel,
+                    void,
                     both,
                     reason,
                 },
                 outcome,
-            ) => self.went_back(channel, both, reason, outcome),
+            ) => self.went_back(channel, void, both, reason, outcome),
             (Pending::DropStaged { channel }, outcome) => self.dropped_staged(channel, outcome),
         }
     }

@@ -108,17 +108,14 @@ impl<P: Payload> Node<P> {
         let admitted = self.admit(source, bytes);
         let checks = self.memo.checks() - checks;
         match admitted {
-            Ok(Some((kind, Admission::New(_, id) | Admission::Floor(id)))) => {
+            // further signatures may make it count again, as if it came only now
+            Ok(Some((kind, id, Admission::New(..) | Admission::Floor(_) | Admission::Merged))) => {
                 taken.bytes.push(bytes.to_vec());
                 taken.accepted.push((kind, id));
                 return;
             }
-            Ok(Some((_, Admission::Merged))) => {
-                taken.bytes.push(bytes.to_vec());
-                return;
-            }
-            Ok(Some((_, Admission::Waiting(_)))) => taken.waits = true,
-            Ok(Some((_, Admission::Known | Admission::Superseded)) | None) => {}
+            Ok(Some((_, _, Admission::Waiting(_)))) => taken.waits = true,
+            Ok(Some((_, _, Admission::Known | Admission::Superseded)) | None) => {}
             Err(refusal) => {
                 self.charge(source, checks.max(1));
                 self.refused(source, &refusal);
@@ -133,7 +130,7 @@ impl<P: Payload> Node<P> {
         &mut self,
         source: Source,
         bytes: &[u8],
-    ) -> Result<Option<(Kind, Admission)>, Refusal> {
+    ) -> Result<Option<(Kind, RecordId, Admission)>, Refusal> {
         let envelope = Envelope::decode(bytes)?;
         let kind = Kind::from_number(envelope.kind).ok_or(Refusal::UnknownKind(envelope.kind))?;
         let belongs = match source {
@@ -145,9 +142,9 @@ impl<P: Payload> Node<P> {
         if !belongs && !DOOR_KINDS.contains(&kind) {
             return Ok(None);
         }
-        let wall_s = self.wall_s();
+        let (wall_s, id) = (self.wall_s(), envelope.record_id());
         let admission = self.trust.admit(envelope, wall_s, &mut self.memo)?;
-        Ok(Some((kind, admission)))
+        Ok(Some((kind, id, admission)))
     }
 
     /// What follows from records that are new.

@@ -34,15 +34,26 @@ impl<P: Payload> Node<P> {
             channel: name.clone(),
             release: active.release,
         });
-        self.go_back(name, "its release no longer counts".to_owned());
+        self.go_back(name, "its release no longer counts".to_owned(), true);
     }
 
     pub(crate) fn is_void(&self, slot: &SlotPlan) -> bool {
-        self.trust.is_void(&slot.channel, slot.epoch, &slot.release)
+        let (channel, trust) = (&slot.channel, &self.trust);
+        let void = trust.is_void(channel, slot.epoch, &slot.release);
+        // what a reset names keeps its ground also before its records are here again
+        void && (trust.is_revoked(&slot.release) || !self.is_base(slot))
+    }
+
+    fn is_base(&self, slot: &SlotPlan) -> bool {
+        let epoch = self.trust.epoch(&slot.channel);
+        let resets = self.trust.root_chain().iter().rev();
+        let mut resets = resets.flat_map(|root| &root.resets);
+        let reset = resets.find(|reset| reset.channel == slot.channel && reset.epoch == epoch);
+        reset.is_some_and(|reset| reset.base == Some(slot.head))
     }
 
     /// Drops the active slot, and the previous one too if that may not answer either.
-    pub(crate) fn go_back(&mut self, name: &Name, reason: String) {
+    pub(crate) fn go_back(&mut self, name: &Name, reason: String, void: bool) {
         let Some(channel) = self.channels.get(name) else {
             return;
         };
@@ -54,11 +65,13 @@ impl<P: Payload> Node<P> {
         let both = previous.is_some_and(|previous| self.is_void(previous));
         let pending = Pending::GoBack {
             channel: name.clone(),
+            void,
             both,
             reason,
         };
-        let disk = if both {
-            Disk::Withdraw(name.clone())
+        let disk = if both || void {
+            let channel = name.clone();
+            Disk::Withdraw { channel, both }
         } else {
             Disk::GoBack(name.clone())
         };
@@ -68,6 +81,7 @@ impl<P: Payload> Node<P> {
     pub(crate) fn went_back(
         &mut self,
         name: Name,
+        void: bool,
         both: bool,
         reason: String,
         outcome: Outcome<P>,
@@ -89,14 +103,12 @@ impl<P: Payload> Node<P> {
         };
         channel.soak_due_us = None;
         let previous = channel.slots.previous.take();
-        if both {
-            if let Some(slot) = &previous {
-                remember_failed(&mut channel.slots, slot.head);
-            }
-        } else {
+        if !both {
             channel.slots.active = previous;
         }
-        remember_failed(&mut channel.slots, dropped.head);
+        if !void {
+            remember_failed(&mut channel.slots, dropped.head);
+        }
         let target = channel.target.as_ref();
         if target.is_some_and(|target| target.plan.release == dropped.release) {
             channel.target = None;

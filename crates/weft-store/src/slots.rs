@@ -125,13 +125,15 @@ impl Store {
         })
     }
 
-    /// Nothing of the channel may answer any more.
-    pub(crate) fn withdraw(&self, channel: &Name) -> Result<(), StoreError> {
+    /// What is active may no longer answer, nor, if `both`, what was before it.
+    pub(crate) fn withdraw(&self, channel: &Name, both: bool) -> Result<(), StoreError> {
         self.change(channel, |slots| {
-            let dropped: Vec<SlotPlan> = slots.active.take().into_iter().collect();
-            let dropped = [dropped, slots.previous.take().into_iter().collect()].concat();
-            for slot in &dropped {
-                remember_failed(slots, slot.head);
+            let mut dropped: Vec<SlotPlan> = slots.active.take().into_iter().collect();
+            let previous = slots.previous.take();
+            if both {
+                dropped.extend(previous);
+            } else {
+                slots.active = previous;
             }
             Ok(dropped)
         })
