@@ -7,6 +7,7 @@ mod genesis;
 mod ground;
 mod judge;
 mod publish;
+mod root_words;
 pub(crate) mod shelf;
 mod signer;
 pub(crate) mod words;
@@ -17,6 +18,7 @@ pub(crate) use genesis::{Genesis, Plan, ROLES, ROOT_VALIDITY_S, new_role};
 pub(crate) use ground::{From, Ground};
 pub(crate) use judge::{Judged, State, lines};
 pub(crate) use publish::{HeadOrder, draft_head, draft_release};
+pub(crate) use root_words::root_words;
 pub(crate) use signer::{Signer, look, sign_with};
 
 use std::{
@@ -31,7 +33,7 @@ use weft_record::{Envelope, Memo, Trust};
 use crate::{
     context::{Context, quoted},
     failure::{Exit, Failure},
-    refusals,
+    keys, refusals,
     verbs::key::new_key,
 };
 
@@ -72,7 +74,7 @@ pub(crate) fn trust(context: &Context, home: &Home) -> Result<Trust, Failure> {
 /// Reads a key file, or makes one where there is none.
 pub(crate) fn load_or_make_key(path: &Path) -> Result<SecretKey, Failure> {
     if path.exists() {
-        return weft_keys::load_secret(path).map_err(|error| refusals::key_file(path, &error));
+        return keys::load_key(path);
     }
     if let Some(parent) = path.parent() {
         use std::os::unix::fs::DirBuilderExt as _;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     context::Context,
     failure::{Exit, Failure},
+    output::count,
 };
 
 /// A record, and who is to sign it.
@@ -168,8 +169,9 @@ fn check(
             Exit::Refused,
             format!("{what} is not signed"),
             format!(
-                "the {} would lack {} more of the signatures that it needs",
-                lacking.what, lacking.lacking
+                "the {} would lack {} of those that it needs",
+                lacking.what,
+                count(lacking.lacking, "more signature")
             ),
             "the same with --out FILE, then elsewhere weft trust cosign FILE --key KEY",
         )),

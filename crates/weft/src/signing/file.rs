@@ -197,6 +197,17 @@ pub(crate) fn write(
     further: &[Envelope],
     content: &[&Path],
 ) -> Result<(), Failure> {
+    write_some(out, trust, further, content, |_| true)
+}
+
+/// The same without the records that are not wanted.
+pub(crate) fn write_some(
+    out: &mut dyn Write,
+    trust: &Trust,
+    further: &[Envelope],
+    content: &[&Path],
+    wanted: impl Fn(&Envelope) -> bool,
+) -> Result<(), Failure> {
     let mut writer = BundleWriter::begin(out, trust.mesh_id())?;
     let further_ids: BTreeSet<RecordId> = further.iter().map(Envelope::record_id).collect();
     let mut written = BTreeSet::new();
@@ -204,7 +215,7 @@ pub(crate) fn write(
         envelope.kind != Kind::Enroll.number() || further_ids.contains(&envelope.record_id())
     };
     for envelope in trust.records().filter(stays).chain(further) {
-        if written.insert(envelope.record_id()) {
+        if wanted(envelope) && written.insert(envelope.record_id()) {
             writer.record(&envelope.encode())?;
         }
     }

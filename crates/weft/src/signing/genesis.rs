@@ -1,20 +1,13 @@
 //! The first record of a mesh: who may sign what, from the beginning.
 
 use weft_keys::{PublicKey, SecretKey};
-use weft_node::Home;
 use weft_record::{
     Envelope, Kind, MeshId, Name, NameError, PrivacyFloors, Role, Root, Scope, Validity, codec,
     seal,
 };
 
-use super::{now_s, scratch};
-use crate::{
-    bundle_file::BundleWriter,
-    context::Context,
-    failure::{Exit, Failure},
-    refusals,
-    verbs::bundle::into_new_file,
-};
+use super::now_s;
+use crate::failure::{Exit, Failure};
 
 /// The roles of a mesh, and what each signs.
 pub(crate) const ROLES: [(&str, &[Kind]); 4] = [
@@ -85,29 +78,6 @@ impl Genesis {
             mesh_id,
             envelope: seal(Kind::Root, mesh_id, codec::encode(&root), keys),
         })
-    }
-
-    /// Puts it into the node's store, by the door that every record takes.
-    pub(crate) fn store(&self, context: &Context, home: &Home) -> Result<(), Failure> {
-        let folder = scratch(home.directory())?;
-        let path = folder.path().join("genesis.weft");
-        into_new_file(&path, |out| {
-            let mut writer = BundleWriter::begin(out, self.mesh_id)?;
-            writer.record(&self.envelope.encode())?;
-            writer.finish()
-        })?;
-        let report = weft_node::import_offline(home, &path)
-            .map_err(|error| refusals::import(context, &path, &error))?;
-        if report.refused.is_empty() {
-            return Ok(());
-        }
-        let why = report.refused.join("; ");
-        Err(Failure::new(
-            Exit::Failed,
-            "the new root was refused",
-            why,
-            "",
-        ))
     }
 }
 

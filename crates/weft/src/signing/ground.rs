@@ -1,16 +1,22 @@
 //! What a verb judges by, and where what it signs goes: this folder's node, or files
 //! alone.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use weft_node::{Home, HomeError, report::ImportReport};
-use weft_record::{Envelope, RecordId, Trust};
+use weft_node::{
+    Home, HomeError,
+    report::{ImportOutcome, ImportReport},
+};
+use weft_record::{Envelope, Kind, RecordId, Root, Trust, Verified};
 
 use super::{
     file::{self, Left, SignedFile},
     judge::{self, Judged},
-    shelf,
-    words::Releases,
+    root_words, shelf,
+    words::{self, Releases},
 };
 use crate::{
     context::{Context, quoted},
@@ -34,6 +40,8 @@ pub(crate) struct Ground {
     pub(crate) home: Option<Home>,
     /// Records that are not accepted, with the reason.
     pub(crate) left: Vec<(Envelope, Left)>,
+    /// Releases that the node accepted before.
+    pub(crate) held: BTreeSet<RecordId>,
 }
 
 impl Ground {
@@ -55,23 +63,31 @@ impl Ground {
         }
         let mut trust = Trust::new(file.mesh_id);
         let left = file::admit_all(&mut trust, file.records);
-        let ground = Self {
+        let ground = Self::of_records(trust, left);
+        ground.need_root(first)?;
+        Ok(ground)
+    }
+
+    /// Records without a node.
+    pub(crate) fn of_records(trust: Trust, left: Vec<(Envelope, Left)>) -> Self {
+        Self {
             trust,
             home: None,
             left,
-        };
-        ground.need_root(first)?;
-        Ok(ground)
+            held: BTreeSet::new(),
+        }
     }
 
     /// This folder's node with what waits on its shelf.
     pub(crate) fn of_home(context: &Context, home: Home) -> Result<Self, Failure> {
         let mut trust = super::trust(context, &home)?;
+        let held = trust.releases().map(Verified::id).collect();
         let left = file::admit_all(&mut trust, shelf::read(&home)?);
         Ok(Self {
             trust,
             home: Some(home),
             left,
+            held,
         })
     }
 
@@ -92,11 +108,7 @@ impl Ground {
                     "weft --dir FOLDER_OF_THAT_MESH …",
                 ));
             }
-            Err(HomeError::Missing(_)) => Self {
-                trust: Trust::new(file.mesh_id),
-                home: None,
-                left: Vec::new(),
-            },
+            Err(HomeError::Missing(_)) => Self::of_records(Trust::new(file.mesh_id), Vec::new()),
             Err(error) => return Err(context.home_refused(&error)),
         };
         ground.add(file.records.clone());
@@ -133,6 +145,26 @@ impl Ground {
             ),
             format!("weft release inspect {}", quoted(path)),
         ))
+    }
+
+    /// What waiting roots would do, if anything waits.
+    pub(crate) fn root_words(&self, records: &[Envelope]) -> Vec<String> {
+        let releases = self.releases();
+        let roots = records.iter().filter_map(|envelope| {
+            let root: Root = words::of_kind(envelope, Kind::Root)?;
+            let before = usize::try_from(root.version.checked_sub(2)?).ok()?;
+            let older = self.trust.root_chain().get(before)?;
+            Some(root_words(&self.trust, &releases, older, &root))
+        });
+        roots.flatten().collect()
+    }
+
+    /// A node tells of a fork for a moment after a head has joined it.
+    fn joined(&self, mut report: ImportReport) -> ImportReport {
+        report.channels.retain(|channel| {
+            channel.outcome != ImportOutcome::Forked || self.trust.fork(&channel.channel).is_some()
+        });
+        report
     }
 
     /// What still lacks signatures or something else, without what is refused.
@@ -206,13 +238,22 @@ impl Ground {
     ) -> Result<ImportReport, Failure> {
         let folder = super::scratch(home.directory())?;
         let path = folder.path().join("signed.weft");
-        let enrolments: Vec<Envelope> = records
+        let accepted: Vec<Envelope> = records
             .iter()
             .filter(|one| self.trust.envelope(&one.record_id()).is_some())
             .cloned()
             .collect();
+        // a head whose model neither the node has nor the file would keep it waiting
+        let bare = |envelope: &Envelope| {
+            let release = match words::head(envelope) {
+                Some(head) => head.release,
+                None if envelope.kind == Kind::Release.number() => envelope.record_id(),
+                None => return false,
+            };
+            content.is_empty() && !self.held.contains(&release)
+        };
         into_new_file(&path, |out| {
-            file::write(out, &self.trust, &enrolments, content)
+            file::write_some(out, &self.trust, &accepted, content, |one| !bare(one))
         })?;
         let report = match home.running() {
             Some(_) => take_in(context, &context.client()?, &path)?,
@@ -220,7 +261,7 @@ impl Ground {
                 .map_err(|error| refusals::import(context, &path, &error))?,
         };
         let named = content.first().copied().unwrap_or(&path);
-        if let Some(failure) = import_failure(context, named, &report) {
+        if let Some(failure) = import_failure(context, named, &self.joined(report.clone())) {
             return Err(failure);
         }
         shelf::write(home, &self.trust, &self.open_records())?;

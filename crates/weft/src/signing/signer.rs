@@ -12,7 +12,7 @@ use super::{Ground, words};
 use crate::{
     context::quoted,
     failure::{Exit, Failure},
-    refusals,
+    keys,
     verbs::bundle::short,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Signer {
 impl Signer {
     /// Reads a key file.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let key = weft_keys::load_secret(path).map_err(|error| refusals::key_file(path, &error))?;
+        let key = keys::load_key(path)?;
         Ok(Self {
             path: path.to_owned(),
             key,

@@ -12,13 +12,13 @@ use weft_node::{
     client::Client,
     report::{ImportOutcome, ImportReport, ImportedChannel},
 };
-use weft_record::{Envelope, Name};
+use weft_record::{Envelope, Kind, Name};
 
 use crate::{
     bundle_file,
     context::{Context, quoted},
     failure::{Exit, Failure},
-    output::{size, table, written},
+    output::{count, size, table, written},
     progress::Spinner,
     refusals,
     signing::{self, Ground, Judged, SignedFile, State},
@@ -164,7 +164,12 @@ impl Halves {
         let mut ground = Ground::of_home(context, context.home()?)?;
         let waited = signing::shelf::read(home)?;
         ground.add(file.records.clone());
-        if waited.is_empty() && ground.open_records().is_empty() {
+        // records alone, of models that are not here, would keep the node waiting for these
+        let bare = !file.has_content
+            && file.records.iter().any(|one| {
+                one.kind == Kind::Release.number() && before.release(&one.record_id()).is_none()
+            });
+        if waited.is_empty() && ground.open_records().is_empty() && !bare {
             return Ok(None);
         }
         let is_new = |one: &&Envelope| before.envelope(&one.record_id()).is_none();
@@ -191,7 +196,7 @@ impl Halves {
         {
             signing::shelf::write(home, &self.ground.trust, &self.ground.open_records())?;
             let why = match first.state {
-                State::Lacking => format!("lacks {} more signatures", first.lacking),
+                State::Lacking => format!("lacks {}", count(first.lacking, "more signature")),
                 _ => format!("waits for {}", first.reason),
             };
             return Err(Failure::new(

@@ -46,6 +46,8 @@ struct Report {
     /// Records that carry a new signature now.
     signed: Vec<RecordId>,
     complete: bool,
+    /// What a root among them changes, in words.
+    does: Vec<String>,
     records: Vec<Judged>,
     next: String,
 }
@@ -83,6 +85,7 @@ impl Cosign {
                 signer.claim(&ground, envelope)?;
             }
         }
+        let does = ground.root_words(&signed);
         ground.add(signed.clone());
         let records = mentioned(&ground, &file, &signed);
         let complete = records.iter().all(|one| one.state != State::Lacking);
@@ -102,12 +105,13 @@ impl Cosign {
             next: if self.dry_run {
                 "the same without --dry-run".to_owned()
             } else {
-                next(&path, complete)
+                next(&path, complete, file.records.len())
             },
             file: path,
             mesh_id: file.mesh_id,
             signed: signed.iter().map(Envelope::record_id).collect(),
             complete,
+            does,
             records,
         };
         let verb = if self.dry_run { "Would sign" } else { "Signed" };
@@ -119,10 +123,12 @@ impl Cosign {
                 .filter(new)
                 .map(|one| one.what.as_str())
                 .collect();
+            let does = report.does.iter().map(|line| format!("- {line}\n"));
             format!(
-                "Mesh {}\n{verb}: {}\n\n{}\nNext: {}\n",
+                "Mesh {}\n{verb}: {}\n{}\n{}\nNext: {}\n",
                 report.mesh_id,
                 what.join(", "),
+                does.collect::<String>(),
                 signing::lines(style, &report.records),
                 style.bold(&report.next)
             )

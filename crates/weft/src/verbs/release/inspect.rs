@@ -1,6 +1,6 @@
 //! `weft release inspect`
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
 use weft_record::{MeshId, Release as ReleaseRecord, Trust};
@@ -35,6 +35,8 @@ struct Report<'a> {
     chunks: usize,
     complete: bool,
     records: Vec<Judged>,
+    /// What a root in it would change that still lacks signatures.
+    does: Vec<String>,
     #[serde(flatten)]
     release: Option<&'a ReleaseRecord>,
 }
@@ -47,18 +49,16 @@ impl Inspect {
             return show::show(context, &self.release);
         }
         let unsigned = bundle_file::mesh_of(path)?.is_zero();
+        let mut does = Vec::new();
         let (mesh_id, records, has_content) = if unsigned {
             (None, Vec::new(), true)
         } else {
             let file = SignedFile::open(path)?;
             let mut trust = Trust::new(file.mesh_id);
             let left = admit_all(&mut trust, file.records.clone());
-            let ground = Ground {
-                trust,
-                home: None,
-                left,
-            };
+            let ground = Ground::of_records(trust, left);
             let records = ground.judge(&file.records);
+            does = ground.root_words(&ground.open_records());
             (Some(file.mesh_id), records, file.has_content)
         };
         let pack = has_content.then(|| Pack::open(path)).transpose()?;
@@ -69,6 +69,7 @@ impl Inspect {
             chunks: pack.as_ref().map_or(0, |pack| pack.chunks().count()),
             complete: !unsigned && records.iter().all(|one| one.state != State::Lacking),
             records,
+            does,
             release: pack.as_ref().map(|pack| &pack.release),
         };
         context.output.result(&report, |style| report.text(style))
@@ -88,6 +89,12 @@ impl Report<'_> {
         if !self.records.is_empty() {
             text.push('\n');
             text.push_str(&signing::lines(style, &self.records));
+        }
+        if !self.does.is_empty() {
+            text.push_str("\nThe root that waits would do this:\n");
+        }
+        for line in &self.does {
+            let _ = writeln!(text, "- {line}");
         }
         text
     }

@@ -59,7 +59,7 @@ impl Merge {
             .collect();
         let complete = records.iter().all(|one| one.state != State::Lacking);
         let report = Report {
-            next: next(&self.out, complete),
+            next: next(&self.out, complete, file.records.len()),
             file: self.out,
             mesh_id: file.mesh_id,
             complete,

@@ -99,7 +99,7 @@ impl Sign {
         drop(spinner);
         let complete = delivered.is_complete();
         let report = Report {
-            next: next(&self.out, complete),
+            next: next(&self.out, complete, delivered.records.len() + 1),
             file: self.out,
             mesh_id: ground.trust.mesh_id(),
             release: id,
@@ -118,8 +118,11 @@ impl Sign {
 }
 
 /// What to do with a signed file.
-pub(crate) fn next(path: &std::path::Path, complete: bool) -> String {
-    if complete {
+pub(crate) fn next(path: &std::path::Path, complete: bool, records: usize) -> String {
+    if complete && records == 1 {
+        // the first root alone: no node of this mesh is there yet
+        format!("weft mesh init --root {} --key ENROLL_KEY", quoted(path))
+    } else if complete {
         format!("weft bundle import {}", quoted(path))
     } else {
         format!("weft release cosign {} --key KEY", quoted(path))

@@ -2,8 +2,8 @@
 
 use weft_keys::PublicKey;
 use weft_record::{
-    Head, Kept, Kind, Name, Reset, Role, Root, Standing, Trust, Validity, Verified,
-    bounds::MAX_KEPT, keep_what_stands, next_root,
+    Head, Kept, Kind, Name, Reset, Role, Root, Trust, Validity, Verified, bounds::MAX_KEPT,
+    keep_what_stands, next_root,
 };
 
 use super::{
@@ -45,34 +45,27 @@ pub(crate) fn draft(
     let mut root = next_root(trust).map_err(|error| refused(error.to_string()))?;
     let newest = trust.root().map(|root| Root::clone(root));
     let newest = newest.ok_or_else(|| refused("no root is known here".to_owned()))?;
-    let mut does = Vec::new();
-    add(&mut root, change, &mut does)?;
-    remove(&mut root, change, &mut does)?;
-    set_thresholds(&mut root, change, &mut does)?;
+    add(&mut root, change)?;
+    remove(&mut root, change)?;
+    set_thresholds(&mut root, change)?;
     check_thresholds(&root)?;
     root.resets = resets(trust, &newest, change)?;
-    for reset in &root.resets {
-        does.push(tell_reset(trust, releases, reset));
-    }
-    keep(trust, &newest, &mut root, change, &mut does)?;
-    tell_enrolments(trust, &newest, change, &mut does);
-    let until_s = change.now_s.saturating_add(signing::ROOT_VALIDITY_S);
     root.validity = Validity {
         from_s: change.now_s,
-        until_s,
+        until_s: change.now_s.saturating_add(signing::ROOT_VALIDITY_S),
     };
-    does.push(format!("the root is good until {}", words::utc(until_s)));
-    if change.time_reset {
-        root.time_reset_s = Some(change.now_s);
+    root.time_reset_s = change.time_reset.then_some(change.now_s);
+    let dropped = keep(trust, &newest, &mut root, change)?;
+    let mut does = signing::root_words(trust, releases, &newest, &root);
+    if dropped > 0 {
         does.push(format!(
-            "nodes set the least time that they believe in to {}",
-            words::utc(change.now_s)
+            "{dropped} older records no longer count: a root keeps {MAX_KEPT} at most"
         ));
     }
     Ok((root, does))
 }
 
-fn add(root: &mut Root, change: &Change, does: &mut Vec<String>) -> Result<(), Failure> {
+fn add(root: &mut Root, change: &Change) -> Result<(), Failure> {
     for RoleKey { role: name, key } in &change.add {
         let keys = if name.as_str() == ROOT {
             &mut root.keys
@@ -93,53 +86,41 @@ fn add(root: &mut Root, change: &Change, does: &mut Vec<String>) -> Result<(), F
             )));
         };
         keys.insert(index, *key);
-        does.push(format!("key {} joins role {name}", words::short_key(key)));
     }
     Ok(())
 }
 
-fn remove(root: &mut Root, change: &Change, does: &mut Vec<String>) -> Result<(), Failure> {
+fn remove(root: &mut Root, change: &Change) -> Result<(), Failure> {
     for key in &change.remove {
-        let mut from = Vec::new();
-        let lists = root.roles.iter_mut();
-        let lists = lists.map(|role| (role.name.to_string(), &mut role.keys));
-        let own = (ROOT.to_owned(), &mut root.keys);
-        for (name, keys) in lists.chain([own]) {
+        let mut found = false;
+        let lists = root.roles.iter_mut().map(|role| &mut role.keys);
+        for keys in lists.chain([&mut root.keys]) {
             if let Ok(index) = keys.binary_search(key) {
                 keys.remove(index);
-                from.push(name);
+                found = true;
             }
         }
-        if from.is_empty() {
+        if !found {
             return Err(refused(format!(
                 "key {} has no role that it could lose",
                 words::short_key(key)
             )));
         }
-        does.push(format!(
-            "key {} leaves {}: what it signed counts no more, but for what is kept",
-            words::short_key(key),
-            from.join(", ")
-        ));
     }
     Ok(())
 }
 
-fn set_thresholds(root: &mut Root, change: &Change, does: &mut Vec<String>) -> Result<(), Failure> {
+fn set_thresholds(root: &mut Root, change: &Change) -> Result<(), Failure> {
     for RoleNumber { role: name, number } in &change.thresholds {
-        let threshold = if name.as_str() == ROOT {
-            &mut root.threshold
-        } else {
-            let role = root.roles.iter_mut().find(|role| role.name == *name);
-            let Some(role) = role else {
-                return Err(refused(format!("the newest root has no role {name}")));
-            };
-            &mut role.threshold
+        if name.as_str() == ROOT {
+            root.threshold = *number;
+            continue;
+        }
+        let role = root.roles.iter_mut().find(|role| role.name == *name);
+        let Some(role) = role else {
+            return Err(refused(format!("the newest root has no role {name}")));
         };
-        does.push(format!(
-            "role {name} needs {number} signatures instead of {threshold}"
-        ));
-        *threshold = *number;
+        role.threshold = *number;
     }
     Ok(())
 }
@@ -213,43 +194,9 @@ fn loses_signer(root: &Root, channel: &Name, gone: &[PublicKey]) -> bool {
     roles.any(|role| role.keys.iter().any(|key| gone.contains(key)))
 }
 
-fn tell_reset(trust: &Trust, releases: &Releases, reset: &Reset) -> String {
-    let channel = &reset.channel;
-    let heads = trust.heads(channel);
-    let base = heads.iter().find(|head| Some(head.id()) == reset.base);
-    let Some(base) = base else {
-        return format!("channel {channel} begins anew with nothing: no head of it counts");
-    };
-    let after = heads
-        .iter()
-        .filter(|head| (head.epoch, head.seq) >= (base.epoch, base.seq) && head.id() != base.id());
-    let after: Vec<u64> = after.map(|head| head.seq).collect();
-    let tail = match (after.iter().min(), after.iter().max()) {
-        (Some(first), Some(last)) if first == last => format!("; head {first} no longer counts"),
-        (Some(first), Some(last)) => format!("; heads {first}-{last} no longer count"),
-        _ => String::new(),
-    };
-    let verb = if after.is_empty() {
-        "begins anew at its newest head"
-    } else {
-        "goes back to head"
-    };
-    format!(
-        "channel {channel} {verb} {}, release {}{tail}",
-        base.seq,
-        releases.name(&base.release)
-    )
-}
-
 /// What counts on although its signer goes: every revocation, what the resets stand on,
-/// what the root before kept, and what the user names.
-fn keep(
-    trust: &Trust,
-    newest: &Root,
-    root: &mut Root,
-    change: &Change,
-    does: &mut Vec<String>,
-) -> Result<(), Failure> {
+/// what the root before kept, and what the user names. Tells how many did not fit.
+fn keep(trust: &Trust, newest: &Root, root: &mut Root, change: &Change) -> Result<usize, Failure> {
     let left_out = keep_what_stands(trust, root);
     let mut wanted: Vec<Kept> = Vec::new();
     for digits in &change.keep {
@@ -264,11 +211,9 @@ fn keep(
                 "weft --json trust log",
             ));
         };
-        let id = envelope.record_id();
-        does.push(format!("record {} is kept", words::short_id(&id)));
         wanted.push(Kept {
             kind: envelope.kind,
-            id,
+            id: envelope.record_id(),
         });
     }
     let still_here = |kept: &&Kept| trust.envelope(&kept.id).is_some();
@@ -281,39 +226,7 @@ fn keep(
             Err(_) => dropped += 1,
         }
     }
-    if dropped > 0 {
-        does.push(format!(
-            "{dropped} older records no longer count: a root keeps {MAX_KEPT} at most"
-        ));
-    }
-    Ok(())
-}
-
-/// Enrolments that would lapse with their signer.
-fn tell_enrolments(trust: &Trust, newest: &Root, change: &Change, does: &mut Vec<String>) {
-    let enroll = newest
-        .roles
-        .iter()
-        .filter(|role| role.kinds.contains(&Kind::Enroll.number()));
-    let gone: Vec<&PublicKey> = enroll
-        .flat_map(|role| &role.keys)
-        .filter(|key| change.remove.contains(key))
-        .collect();
-    let lapses = trust.enrolments().filter(|enroll| {
-        let is_member = matches!(
-            trust.standing(&enroll.node, change.now_s),
-            Standing::Member(_)
-        );
-        let mut sigs = enroll.envelope().sigs.iter();
-        is_member && sigs.any(|(key, _)| gone.contains(&key))
-    });
-    let count = lapses.count();
-    if count > 0 {
-        does.push(format!(
-            "{count} enrolments known here were signed by a key that leaves: enroll these nodes \
-             again, or keep their enrolments with --keep"
-        ));
-    }
+    Ok(dropped)
 }
 
 fn not_found(channel: &Name) -> Failure {

@@ -92,11 +92,7 @@ impl Genesis {
         };
         let genesis = signing::Genesis::of(plan, &[])?;
         let mut envelope = genesis.envelope;
-        let mut ground = Ground {
-            trust: Trust::new(genesis.mesh_id),
-            home: None,
-            left: Vec::new(),
-        };
+        let mut ground = Ground::of_records(Trust::new(genesis.mesh_id), Vec::new());
         // the draft lies in its file before anybody signs it
         ground.write(&self.out, false, std::slice::from_ref(&envelope), &[])?;
         signing::sign_with(&ground.trust, &mut envelope, &signers)?;
@@ -114,7 +110,10 @@ impl Genesis {
         let report = Report {
             mesh_id: genesis.mesh_id,
             next: if complete {
-                format!("weft mesh join {}", genesis.mesh_id)
+                format!(
+                    "weft mesh init --root {} --key ENROLL_KEY",
+                    quoted(&self.out)
+                )
             } else {
                 format!("weft trust cosign {} --key KEY", quoted(&self.out))
             },
