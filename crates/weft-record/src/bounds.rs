@@ -86,6 +86,8 @@ pub const MAX_CHANNELS: usize = 256;
 pub const MAX_HEADS: usize = 65_536;
 /// Releases kept by one verifier.
 pub const MAX_RELEASES: usize = 16_384;
+/// Heads, and releases, kept that no longer count: a root may go back to them.
+pub const MAX_FALLEN: usize = 4096;
 /// Heads kept that contend for one place: two are the proof, a few more let every
 /// node hold the same ones.
 pub const MAX_CONTENDERS: usize = 8;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, Hash, Head, Kind, Name, RecordId, Release, Trust, Verified,
+    Envelope, Hash, Head, Kind, Name, RecordId, Release, RevokeTarget, Trust, Verified,
     bounds::{MAX_HAVE_HEADS, MAX_HAVE_OTHERS, MAX_HAVE_WANTS},
     line::Line,
 };
@@ -79,7 +79,7 @@ impl Trust {
             for tip in line.tips() {
                 hasher.update(tip.as_bytes());
             }
-            hasher.update(&[0]);
+            hasher.update(&[u8::from(self.wants_whole(line))]);
             if let Some(base) = line.base_head() {
                 hasher.update(base.id().as_bytes());
                 let held = self.releases.contains_key(&base.release);
@@ -106,8 +106,9 @@ impl Trust {
         let mut wants = Vec::new();
         for line in self.lines.values() {
             let base = line.base_head().into_iter();
+            let whole = self.wants_whole(line);
             let certain = |head: &&Verified<Head>| {
-                !line.is_undecided() || line.certain_heads().any(|one| one.id() == head.id())
+                !whole || line.certain_heads().any(|one| one.id() == head.id())
             };
             let tips = line.tips().filter_map(|tip| line.find(tip)).filter(certain);
             heads.extend(base.chain(tips).map(have_head));
@@ -116,8 +117,13 @@ impl Trust {
         }
         // only then, so that no channel is left out for another's samples
         for line in self.lines.values() {
-            let certain: Vec<&Verified<Head>> = line.certain_heads().collect();
-            let newest = certain.last().filter(|_| line.is_undecided());
+            let whole = self.wants_whole(line);
+            let certain: Vec<&Verified<Head>> = if whole {
+                line.certain_heads().collect()
+            } else {
+                line.own_heads().iter().collect()
+            };
+            let newest = certain.last().filter(|_| whole);
             heads.extend(newest.copied().map(have_head));
             heads.extend(samples(&certain).map(have_head));
         }
@@ -126,7 +132,7 @@ impl Trust {
         let mut others: Vec<u64> = self.other_records().map(|(id, _)| short(&id)).collect();
         others.sort_unstable();
         others.truncate(MAX_HAVE_OTHERS);
-        let undecided = self.lines.values().filter(|line| line.is_undecided());
+        let undecided = self.lines.values().filter(|line| self.wants_whole(line));
         let whole = undecided.map(|line| line.channel.clone()).collect();
         Have {
             root_version,
@@ -170,17 +176,24 @@ impl Trust {
         for root in roots {
             batch.add(root.envelope());
         }
-        let revokes = self
-            .revokes()
-            .map(|revoke| (revoke.id(), revoke.envelope()));
-        let root = self.enroll_root().map(|root| (root.id(), root.envelope()));
-        for (id, envelope) in revokes.chain(root) {
-            if !have.holds(&id) {
-                batch.add(envelope);
-            }
+        for revoke in self.revokes().filter(|one| !have.holds(&one.id())) {
+            // a node's word about its own key counts only where the node is known
+            let node = match &revoke.target {
+                RevokeTarget::Key(key) => Some(key),
+                RevokeTarget::Release(_) => None,
+            };
+            let enroll = node.and_then(|node| self.enrolment(node));
+            batch.add_after(enroll.map(Verified::envelope), revoke.envelope());
+        }
+        if let Some(root) = self.enroll_root().filter(|one| !have.holds(&one.id())) {
+            batch.add(root.envelope());
         }
         if exchange == Exchange::Trust {
             return batch.envelopes;
+        }
+        // bases first: a release that only one of them vouches for may serve any channel
+        for line in self.lines.values() {
+            self.add_base(&mut batch, line, have);
         }
         for line in self.lines.values() {
             self.add_line(&mut batch, line, have);
@@ -195,16 +208,10 @@ impl Trust {
             if first.contains(&envelope.kind) || have.holds(&id) {
                 continue;
             }
-            let task = self.tasks().find(|task| task.id() == id);
-            let pair = task.map(|task| [task.leader.node, task.helper.node]);
-            for enroll in pair
-                .iter()
-                .flatten()
-                .filter_map(|node| self.enrolment(node))
-            {
-                batch.add(enroll.envelope());
-            }
-            batch.add(envelope);
+            let pair = self.aggregators(&id);
+            let enrolments = pair.iter().flatten();
+            let enrolments = enrolments.filter_map(|node| self.enrolment(node));
+            batch.add_after(enrolments.map(Verified::envelope), envelope);
         }
         batch.envelopes
     }
@@ -218,17 +225,26 @@ impl Trust {
             .chain(witnesses.map(|head| (head.id(), head.envelope())))
     }
 
+    fn add_base(&self, batch: &mut Batch, line: &Line, have: &Have) {
+        let Some(base) = line.base_head() else { return };
+        let mut theirs = have.heads.iter().take(MAX_HAVE_HEADS);
+        let knows = theirs.any(|head| head.id == base.id());
+        if !knows && !is_ahead(line, newest_of(have, line)) {
+            batch.add(base.envelope());
+            if let Some(release) = self.release(&base.release) {
+                batch.add_release(release);
+            }
+        }
+    }
+
     fn add_line(&self, batch: &mut Batch, line: &Line, have: &Have) {
         let theirs = have.heads.iter().take(MAX_HAVE_HEADS);
         let theirs = theirs.filter(|head| head.channel == line.channel);
-        let their_newest = theirs
-            .clone()
-            .filter(|head| head.epoch == line.epoch)
-            .map(|head| (head.seq, head.id));
-        if is_ahead(line, their_newest.clone().max()) {
+        let their_newest = newest_of(have, line);
+        if is_ahead(line, their_newest) {
             return;
         }
-        let newest = their_newest.max().map(|(_, id)| id);
+        let newest = their_newest.map(|(_, id)| id);
         let theirs = theirs.map(|head| &head.id);
         let known = line.known_by(theirs.clone());
         let whole = have.whole.contains(&line.channel);
@@ -236,15 +252,7 @@ impl Trust {
         let skip = !whole && lacking > SKIP_HEADS;
         let proven = skip.then(|| line.prove(newest.as_ref())).flatten();
         let mut releases: BTreeSet<RecordId> = BTreeSet::new();
-        if let Some(base) = line.base_head() {
-            if !theirs.clone().any(|id| *id == base.id()) {
-                batch.add(base.envelope());
-                if let Some(release) = self.release(&base.release) {
-                    batch.add_release(release);
-                }
-            }
-            releases.insert(base.release);
-        }
+        releases.extend(line.base_head().map(|base| base.release));
         if let Some((head, proof)) = proven {
             let mut envelope = head.envelope().clone();
             envelope.proof = Some(proof);
@@ -275,6 +283,13 @@ fn short(id: &RecordId) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&id.as_bytes()[..8]);
     u64::from_be_bytes(first)
+}
+
+/// The newest head of a line that another says it holds.
+fn newest_of(have: &Have, line: &Line) -> Option<(u64, RecordId)> {
+    let theirs = have.heads.iter().take(MAX_HAVE_HEADS);
+    let theirs = theirs.filter(|head| head.channel == line.channel && head.epoch == line.epoch);
+    theirs.map(|head| (head.seq, head.id)).max()
 }
 
 /// Whether the other's newest head is not known here and lies beyond all that are. What
@@ -330,18 +345,26 @@ impl Batch {
     /// the other then says it holds, and would be sent for ever.
     fn add_together(&mut self, release: Option<&Verified<Release>>, envelope: &Envelope) {
         let release = release.filter(|release| !self.releases.contains(&release.id()));
-        let before = release.map_or(0, |release| release.envelope().encode().len());
-        let bytes = before + envelope.encode().len();
+        self.add_after(release.map(Verified::envelope), envelope);
+        if !self.full {
+            self.releases.extend(release.map(Verified::id));
+        }
+    }
+
+    /// A record after others without which it counts for nothing: all of them or none.
+    fn add_after<'a>(
+        &mut self,
+        before: impl IntoIterator<Item = &'a Envelope>,
+        envelope: &'a Envelope,
+    ) {
+        let all: Vec<&Envelope> = before.into_iter().chain([envelope]).collect();
+        let bytes = all.iter().map(|envelope| envelope.encode().len()).sum();
         self.full |= bytes > self.left_bytes && !self.envelopes.is_empty();
         if self.full {
             return;
         }
         self.left_bytes = self.left_bytes.saturating_sub(bytes);
-        if let Some(release) = release {
-            self.releases.insert(release.id());
-            self.envelopes.push(release.envelope().clone());
-        }
-        self.envelopes.push(envelope.clone());
+        self.envelopes.extend(all.into_iter().cloned());
     }
 
     fn add_release(&mut self, release: &Verified<Release>) {

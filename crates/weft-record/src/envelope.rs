@@ -170,13 +170,19 @@ impl Envelope {
             let held = self.signature_of(key);
             let better = held
                 .is_none_or(|held| signature < held || key.verify_strict(&message, held).is_err());
-            let room = held.is_some() || self.sigs.len() < MAX_SIGNATURES;
+            let room = held.is_some() || self.has_room();
             if better && room && key.verify_strict(&message, signature).is_ok() {
                 self.insert(*key, *signature);
                 added = true;
             }
         }
         added
+    }
+
+    /// Whether one more signature keeps it within its bounds.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sigs.len() < MAX_SIGNATURES
+            && encoded_length(self.body.len(), self.sigs.len() + 1) <= MAX_RECORD_BYTES
     }
 
     pub(crate) fn signed_bytes_of(&self, id: &RecordId) -> Vec<u8> {
@@ -200,6 +206,11 @@ impl Envelope {
             Err(index) => self.sigs.insert(index, (key, signature)),
         }
     }
+}
+
+/// Version, kind and mesh; two lengths of 8 bytes; the body; key and signature each.
+pub(crate) fn encoded_length(body: usize, signatures: usize) -> usize {
+    2 + 32 + 16 + body + signatures * (32 + 64)
 }
 
 /// The same fields with keys not yet checked, so that a weak one gets a name of its own.

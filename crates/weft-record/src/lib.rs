@@ -36,9 +36,7 @@ mod task;
 mod trust;
 mod verified;
 
-pub use admin::{
-    BuildError, head_after, keep_what_stands, mesh_id_of, next_head, next_root, seal,
-};
+pub use admin::{BuildError, head_after, keep_what_stands, mesh_id_of, next_head, next_root, seal};
 pub use beacon::{Beacon, BeaconHead};
 pub use blueprint::{Blueprint, BlueprintSettings, Sampling, Selector, Window};
 pub use bounds::{MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_RECORD_BYTES};

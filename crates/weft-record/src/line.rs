@@ -39,6 +39,7 @@ pub(crate) struct Line {
     places: BTreeMap<RecordId, Place>,
     tips: BTreeSet<RecordId>,
     fork: Option<Fork>,
+    floor: u64,
     /// Heads whose way from an earlier one was proven, not walked.
     gaps: BTreeMap<RecordId, Gap>,
 }
@@ -92,6 +93,7 @@ impl Line {
             places: BTreeMap::new(),
             tips: BTreeSet::new(),
             fork: None,
+            floor: 0,
             gaps: BTreeMap::new(),
         }
     }
@@ -141,13 +143,10 @@ impl Line {
         }
     }
 
-    /// The highest floor that any branch has set.
+    /// The highest floor that any head has set: also one in a gap, after which the way
+    /// was proven to a head that lowers it.
     pub(crate) fn floor(&self) -> u64 {
-        let tips = self.tips.iter().filter_map(|tip| self.places.get(tip));
-        let highest = tips.map(|place| place.counter_floor).max();
-        highest
-            .or_else(|| self.base_head().map(|base| base.counter_floor))
-            .unwrap_or(0)
+        self.floor
     }
 
     /// Whether a head lies where the way was proven and not walked: only the whole line
@@ -156,10 +155,17 @@ impl Line {
         self.tips.len() > 1 && !self.gaps.is_empty()
     }
 
-    /// Heads that are certain: while the line is undecided, those before all gaps.
+    /// Whether heads between this place and the newest were proven and not walked; without
+    /// a place, whether any were.
+    pub(crate) fn has_gap_after(&self, seq: Option<u64>) -> bool {
+        let mut starts = self.gaps.values().map(|gap| gap.start);
+        starts.any(|start| seq.is_none_or(|seq| start > seq))
+    }
+
+    /// Heads before all gaps.
     pub(crate) fn certain_heads(&self) -> impl Iterator<Item = &Verified<Head>> {
         let starts = self.gaps.values().map(|gap| gap.start);
-        let most = starts.min().filter(|_| self.is_undecided());
+        let most = starts.min();
         let own = self.own_heads().iter();
         own.filter(move |head| most.is_none_or(|most| head.seq < most))
     }
@@ -378,6 +384,7 @@ impl Line {
             history: opening.history,
             counter_floor: head.counter_floor,
         };
+        self.floor = self.floor.max(place.counter_floor);
         self.places.insert(id, place);
         let before = |other: &Verified<Head>| (other.seq, other.id()) < (head.seq, id);
         let index = self.own_heads().partition_point(before) + usize::from(self.has_base);
@@ -410,6 +417,7 @@ impl Line {
     /// Puts in the head that the epoch begins with.
     pub(crate) fn insert_base(&mut self, head: Verified<Head>) {
         debug_assert!(!self.has_base && self.base == Some(head.id()));
+        self.floor = self.floor.max(head.counter_floor);
         self.heads.insert(0, head);
         self.has_base = true;
     }

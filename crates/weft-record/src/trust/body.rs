@@ -7,6 +7,7 @@ use crate::{
     Invalid, Kind, Name, Refusal, Release, Revoke, RevokeTarget, Role, Root, Scope, Task,
     bounds::{MAX_PROOF_HASHES, MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec,
+    envelope::encoded_length,
 };
 
 /// A decoded body whose own rules hold.
@@ -142,9 +143,4 @@ pub(super) fn check_frame(envelope: &Envelope) -> Result<(), Refusal> {
         return Err(Refusal::UnsortedSignatures);
     }
     Ok(())
-}
-
-/// Version, kind and mesh; two lengths of 8 bytes; the body; key and signature each.
-pub(super) fn encoded_length(body: usize, signatures: usize) -> usize {
-    2 + 32 + 16 + body + signatures * (32 + 64)
 }

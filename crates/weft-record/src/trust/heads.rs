@@ -39,15 +39,42 @@ impl Trust {
         if line.heads().is_empty() {
             return Verdict::Nothing;
         }
-        let floor = self.floor(channel);
+        match self.newest_usable(line) {
+            Some(head) if head.epoch == line.epoch && line.has_gap_after(Some(head.seq)) => {
+                Verdict::Undecided
+            }
+            Some(head) if head.epoch < line.epoch && line.has_gap_after(None) => Verdict::Undecided,
+            Some(head) => Verdict::Go(head),
+            None if line.has_gap_after(None) => Verdict::Undecided,
+            None => Verdict::Withdrawn,
+        }
+    }
+
+    /// The newest head whose release is not revoked and not below the floor.
+    fn newest_usable<'a>(&self, line: &'a Line) -> Option<&'a Verified<Head>> {
+        let floor = self.floor(&line.channel);
         let counts = |head: &&Verified<Head>| {
             let release = self.releases.get(&head.release);
             // the base's release may be on its way still
             let above = release.is_none_or(|release| release.counter >= floor);
             above && !self.is_revoked(&head.release)
         };
-        let newest = line.heads().iter().rev().find(counts);
-        newest.map_or(Verdict::Withdrawn, Verdict::Go)
+        line.heads().iter().rev().find(counts)
+    }
+
+    /// Whether heads that were proven and not walked matter after all: one may contend with
+    /// another, or all that are newer name releases that count no more.
+    pub(crate) fn wants_whole(&self, line: &Line) -> bool {
+        if line.is_undecided() {
+            return true;
+        }
+        line.has_gap_after(None)
+            && match self.newest_usable(line) {
+                Some(head) => {
+                    line.has_gap_after(Some(head.seq).filter(|_| head.epoch == line.epoch))
+                }
+                None => true,
+            }
     }
 
     /// Whether a release that was activated by a head of this epoch has lost its ground: it
@@ -135,9 +162,17 @@ impl Trust {
         let opening = if is_base {
             None
         } else {
-            match self.place(&head, &envelope, memo)? {
-                Ok(opening) => Some(opening),
-                Err(missing) => return Ok(Admission::Waiting(missing)),
+            match self.place(&head, &envelope, memo) {
+                Ok(Ok(opening)) => Some(opening),
+                Ok(Err(missing)) => {
+                    self.hold_floor(&body, head, id, envelope, now_s, memo);
+                    return Ok(Admission::Waiting(missing));
+                }
+                Err(refusal @ Refusal::OutOfScope { .. }) => {
+                    self.hold_floor(&body, head, id, envelope, now_s, memo);
+                    return Err(refusal);
+                }
+                Err(refusal) => return Err(refusal),
             }
         };
         if !self.lines.contains_key(&head.channel) && self.lines.len() >= MAX_CHANNELS {
@@ -149,6 +184,9 @@ impl Trust {
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         if opening.as_ref().is_none_or(|opening| !opening.is_proven()) {
             envelope.proof = None;
+        }
+        if self.is_witness(&head, &id) {
+            self.witnesses.remove(&head.channel);
         }
         let fresh = self.new_line(&head.channel);
         let line = self.lines.entry(head.channel.clone()).or_insert(fresh);
@@ -169,29 +207,74 @@ impl Trust {
         body: &Body,
         head: Head,
         id: RecordId,
-        mut envelope: Envelope,
+        envelope: Envelope,
         now_s: u64,
         refusal: Refusal,
         memo: &mut Memo,
     ) -> Result<Admission, Refusal> {
-        let epoch = self.epochs.get(&head.channel).copied().unwrap_or_default();
-        let held = self.witnesses.get(&head.channel);
-        let held = held.is_some_and(|held| {
-            (held.counter_floor, std::cmp::Reverse(held.id()))
-                >= (head.counter_floor, std::cmp::Reverse(id))
-        });
-        let lowered = held || head.counter_floor <= self.line_floor(&head.channel);
-        if head.epoch != epoch.number || matches!(refusal, Refusal::BadSignature(_)) || lowered {
+        if matches!(refusal, Refusal::BadSignature(_)) {
             return Err(refusal);
         }
-        self.once_backed(body, &id, &envelope, epoch.since, memo)
-            .map_err(|_| refusal)?;
-        self.keep_signatures(body, &id, &mut envelope, &[], memo);
-        envelope.proof = None;
+        let epoch = self.epochs.get(&head.channel).copied().unwrap_or_default();
+        let once = self.once_backed(body, &id, &envelope, epoch.since, memo);
+        match once.map(|()| self.hold_floor(body, head, id, envelope, now_s, memo)) {
+            Ok(Some(admission)) => Ok(admission),
+            Ok(None) | Err(_) => Err(refusal),
+        }
+    }
+
+    /// Keeps a head for its floor alone, if no other of this epoch has set one as high. It
+    /// must have had its threshold under a root of this epoch.
+    fn hold_floor(
+        &mut self,
+        body: &Body,
+        head: Head,
+        id: RecordId,
+        mut envelope: Envelope,
+        now_s: u64,
+        memo: &mut Memo,
+    ) -> Option<Admission> {
         let channel = head.channel.clone();
+        let floor = head.counter_floor;
+        if head.epoch != self.epoch(&channel) || floor <= self.line_floor(&channel) {
+            return None;
+        }
+        envelope.proof = None;
+        self.keep_signatures(body, &id, &mut envelope, &[], memo);
+        let admission = match self.witnesses.get(&channel) {
+            Some(held) if held.id() == id && *held.envelope() == envelope => {
+                return Some(Admission::Known);
+            }
+            Some(held) if held.id() == id => Admission::Merged,
+            // of two with one floor the smaller id, so that all hold the same
+            Some(held) if (held.counter_floor, id) >= (floor, held.id()) => return None,
+            None if self.witnesses.len() >= MAX_CHANNELS => return None,
+            Some(_) | None => Admission::Floor(id),
+        };
         let witness = Verified::new(head, id, envelope, now_s);
         self.witnesses.insert(channel, witness);
-        Ok(Admission::Floor(id))
+        Some(admission)
+    }
+
+    fn is_witness(&self, head: &Head, id: &RecordId) -> bool {
+        let held = self.witnesses.get(&head.channel);
+        held.is_some_and(|held| held.id() == *id)
+    }
+
+    /// Holds the floors of heads that counted a moment ago: whatever they lost, what they
+    /// asked for stands until a reset.
+    pub(super) fn hold_floors<'a>(
+        &mut self,
+        heads: impl Iterator<Item = &'a Verified<Head>>,
+        memo: &mut Memo,
+    ) {
+        for head in heads {
+            let (body, id) = (Body::Head((**head).clone()), head.id());
+            let mut envelope = head.envelope().clone();
+            self.spare.return_to(&id, &mut envelope);
+            let record = (**head).clone();
+            self.hold_floor(&body, record, id, envelope, head.admitted_at_s(), memo);
+        }
     }
 
     /// Whether the newest reset of its channel names this head as what is still trusted.

@@ -36,13 +36,13 @@ impl Trust {
         let Some(held) = self.others.enrolments.get(node) else {
             return Standing::Stranger;
         };
-        let counts = held
-            .iter()
-            .find(|held| held.current && held.enroll.expires_s >= now_s);
-        match (counts, held.first()) {
-            (Some(held), _) => Standing::Member(held.enroll.clone()),
-            (None, Some(held)) => Standing::Lapsed(held.enroll.clone()),
-            (None, None) => Standing::Stranger,
+        // the newest alone: an earlier one that runs longer was replaced for a reason
+        match held.first() {
+            Some(held) if held.current && held.enroll.expires_s >= now_s => {
+                Standing::Member(held.enroll.clone())
+            }
+            Some(held) => Standing::Lapsed(held.enroll.clone()),
+            None => Standing::Stranger,
         }
     }
 
@@ -78,7 +78,7 @@ impl Trust {
         let node = enroll.node;
         let known = self.others.enrolments.contains_key(&node);
         if !known && self.others.enrolments.len() >= MAX_ENROLMENTS {
-            self.forget_an_enrolment();
+            self.forget_an_enrolment(current)?;
         }
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         let mut held = self.others.enrolments.remove(&node).unwrap_or_default();
@@ -110,16 +110,26 @@ impl Trust {
         }
     }
 
-    /// Makes room for another: a node that comes again shows its enrolment again.
-    fn forget_an_enrolment(&mut self) {
+    /// Makes room for another: a node that comes again shows its enrolment again. One that
+    /// no longer counts goes first and takes the place of none that does: who stole a key
+    /// that was replaced since could else push all nodes out.
+    fn forget_an_enrolment(&mut self, for_current: bool) -> Result<(), Refusal> {
         let needed = |node: &PublicKey| {
             let mut tasks = self.others.tasks.values();
-            tasks.any(|task| task.leader.node == *node || task.helper.node == *node)
+            // a node's word about its own key counts as long as the node is known
+            self.revoked_keys.contains(node)
+                || tasks.any(|task| task.leader.node == *node || task.helper.node == *node)
         };
-        let mut nodes = self.others.enrolments.keys();
-        let found = nodes.find(|node| !needed(node)).copied();
-        if let Some(node) = found {
-            self.others.enrolments.remove(&node);
-        }
+        let counts = |held: &[HeldEnroll]| held.iter().any(|held| held.current);
+        let held = self.others.enrolments.iter();
+        let free = held.filter(|(node, _)| !needed(node));
+        let lapsed = free.clone().find(|(_, held)| !counts(held));
+        let found = lapsed.or_else(|| free.clone().find(|_| for_current));
+        let Some(node) = found.map(|(node, _)| *node) else {
+            let (what, limit) = ("enrolments", MAX_ENROLMENTS);
+            return Err(Refusal::Full { what, limit });
+        };
+        self.others.enrolments.remove(&node);
+        Ok(())
     }
 }

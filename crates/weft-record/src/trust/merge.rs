@@ -2,15 +2,8 @@
 
 use weft_keys::PublicKey;
 
-use super::{
-    Admission, Trust,
-    body::{Body, encoded_length},
-};
-use crate::{
-    Envelope, Memo, RecordId, Refusal, Verified,
-    bounds::{MAX_RECORD_BYTES, MAX_SIGNATURES},
-    line::Line,
-};
+use super::{Admission, Trust, body::Body};
+use crate::{Envelope, Memo, RecordId, Refusal, Verified, line::Line};
 
 impl Trust {
     /// Adds signatures of keys that count to a record that was accepted before.
@@ -33,7 +26,7 @@ impl Trust {
                 spare.push((*key, *signature));
                 continue;
             }
-            let room = held.is_some() || has_room(&known);
+            let room = held.is_some() || known.has_room();
             if !memo.verify(key, &message, signature) {
                 return Err(Refusal::BadSignature(*key));
             }
@@ -42,7 +35,7 @@ impl Trust {
                 merged = true;
             }
         }
-        self.spare.keep(id, spare);
+        self.spare.keep(id, &message, spare, memo);
         if !merged {
             return Ok(Admission::Known);
         }
@@ -83,10 +76,8 @@ impl Trust {
             }
             Body::Head(head) => {
                 let heads = self.lines.get_mut(&head.channel).map(Line::heads_mut);
-                let found = heads.into_iter().flatten().find(|head| head.id() == *id);
-                let witness = self.witnesses.get_mut(&head.channel);
-                let witness = witness.filter(|head| head.id() == *id);
-                if let Some(head) = found.or(witness) {
+                let mut heads = heads.into_iter().flatten();
+                if let Some(head) = heads.find(|head| head.id() == *id) {
                     *head = head.with_envelope(envelope);
                 }
             }
@@ -117,10 +108,4 @@ fn renew<T: Clone>(record: Option<&mut Verified<T>>, envelope: Envelope) {
     if let Some(record) = record {
         *record = record.with_envelope(envelope);
     }
-}
-
-/// Whether one more signature keeps the envelope within its bounds.
-fn has_room(envelope: &Envelope) -> bool {
-    envelope.sigs.len() < MAX_SIGNATURES
-        && encoded_length(envelope.body.len(), envelope.sigs.len() + 1) <= MAX_RECORD_BYTES
 }

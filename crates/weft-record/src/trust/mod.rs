@@ -1,6 +1,7 @@
 //! The verifier: what it accepted, and how it decides about the next record.
 
 mod body;
+mod fallen;
 mod heads;
 mod members;
 mod merge;
@@ -19,6 +20,7 @@ use crate::{
     bounds::MAX_HALF_SIGNED, line::Line,
 };
 use body::{Body, check_frame};
+use fallen::Fallen;
 use others::Others;
 use spare::Spare;
 
@@ -40,12 +42,14 @@ pub struct Trust {
     pub(crate) releases: BTreeMap<RecordId, Verified<Release>>,
     pub(crate) lines: BTreeMap<Name, Line>,
     others: Others,
-    /// Of channels whose floor was set by a head that no longer counts: that head.
+    /// Of channels whose floor was set by a head that no longer counts, or that does not
+    /// count yet: that head.
     pub(crate) witnesses: BTreeMap<Name, Verified<Head>>,
     /// Of channels that were reset: what the base and the heads before it name.
     before_base: BTreeMap<Name, BTreeSet<RecordId>>,
     revoked_keys: BTreeSet<PublicKey>,
     revoked_releases: BTreeSet<RecordId>,
+    fallen: Fallen,
     spare: Spare,
     /// Records that lack signatures, until the rest comes by another path.
     half_signed: BTreeMap<RecordId, Envelope>,
@@ -122,6 +126,7 @@ impl Trust {
             before_base: BTreeMap::new(),
             revoked_keys: BTreeSet::new(),
             revoked_releases: BTreeSet::new(),
+            fallen: Fallen::default(),
             spare: Spare::default(),
             half_signed: BTreeMap::new(),
         }
@@ -149,19 +154,25 @@ impl Trust {
             let known = known.clone();
             return self.merge(&body, id, known, &envelope, memo);
         }
-        if let Some(half) = self.half_signed.get(&id) {
-            envelope.merge_signatures(half);
+        for seen in [self.half_signed.get(&id), self.once_held(&body, &id)] {
+            if let Some(seen) = seen {
+                envelope.merge_signatures(seen);
+            }
         }
-        let admitted = self.admit_body(body, id, envelope.clone(), now_s, memo);
+        let admitted = self.admit_body(body.clone(), id, envelope.clone(), now_s, memo);
         match &admitted {
-            Ok(Admission::New(..) | Admission::Superseded) => {
+            Ok(Admission::New(..)) => {
+                self.half_signed.remove(&id);
+                self.fallen.forget(&id);
+            }
+            Ok(Admission::Superseded) => {
                 self.half_signed.remove(&id);
             }
             Err(Refusal::BelowThreshold { have, .. }) if *have > 0 => {
-                self.keep_half_signed(id, envelope);
+                self.keep_half_signed(&body, id, envelope, memo);
             }
             // others may yet sign it as well
-            Err(Refusal::RevokedKey(_)) => self.keep_half_signed(id, envelope),
+            Err(Refusal::RevokedKey(_)) => self.keep_half_signed(&body, id, envelope, memo),
             _ => {}
         }
         admitted
@@ -302,13 +313,22 @@ impl Trust {
             Body::Release(_) | Body::ReleaseFor(_) => self.releases.get(id).map(Verified::envelope),
             Body::Head(head) => {
                 let line = self.lines.get(&head.channel);
-                let witness = self.witnesses.get(&head.channel);
-                let witness = witness.filter(|head| head.id() == *id);
-                let found = line.and_then(|line| line.find(id)).or(witness);
-                found.map(Verified::envelope)
+                line.and_then(|line| line.find(id)).map(Verified::envelope)
             }
             other => self.others.held(other, id),
         }
+    }
+
+    /// The envelope of a record that was accepted once, or that only holds a floor: what
+    /// comes may add the signatures that it lacks.
+    fn once_held(&self, body: &Body, id: &RecordId) -> Option<&Envelope> {
+        let witness = match body {
+            Body::Head(head) => self.witnesses.get(&head.channel),
+            _ => None,
+        };
+        let witness = witness.filter(|head| head.id() == *id);
+        let witness = witness.map(Verified::envelope);
+        witness.or_else(|| self.fallen.find(id))
     }
 
     /// The line on which the next head of this channel goes.
@@ -324,7 +344,15 @@ impl Trust {
         Line::new(channel.clone(), epoch.number, epoch.base)
     }
 
-    fn keep_half_signed(&mut self, id: RecordId, envelope: Envelope) {
+    fn keep_half_signed(
+        &mut self,
+        body: &Body,
+        id: RecordId,
+        mut envelope: Envelope,
+        memo: &mut Memo,
+    ) {
+        // anyone can sign; such signatures must not take the room of those that count
+        self.keep_signatures(body, &id, &mut envelope, &[], memo);
         if self.half_signed.len() >= MAX_HALF_SIGNED && !self.half_signed.contains_key(&id) {
             self.half_signed.pop_first();
         }

@@ -111,14 +111,38 @@ impl Trust {
         self.others.enroll_root.as_ref()
     }
 
-    /// Telemetry tasks.
+    /// Telemetry tasks whose aggregators belong to the mesh and have different owners.
+    ///
+    /// The others are held too: who belongs changes with enrolments, and those come to
+    /// every node in an order of their own.
     pub fn tasks(&self) -> impl Iterator<Item = &Verified<Task>> {
-        self.others.tasks.values()
+        let tasks = self.others.tasks.values();
+        tasks.filter(|task| self.is_split(task))
     }
 
-    /// Opened sums of a task. Where its aggregators opened one batch twice with two
-    /// contents, neither counts.
+    fn is_split(&self, task: &Task) -> bool {
+        let owner = |node: &PublicKey| match self.standing(node, 0) {
+            Standing::Member(enroll) => Some(enroll.owner.clone()),
+            Standing::Lapsed(_) | Standing::Stranger => None,
+        };
+        match (owner(&task.leader.node), owner(&task.helper.node)) {
+            (Some(leader), Some(helper)) => leader != helper,
+            _ => false,
+        }
+    }
+
+    /// Who adds up the shares of a task, whether it counts or not.
+    pub(crate) fn aggregators(&self, task: &RecordId) -> Option<[PublicKey; 2]> {
+        let task = self.others.tasks.get(task)?;
+        Some([task.leader.node, task.helper.node])
+    }
+
+    /// Opened sums of a task that counts. Where its aggregators opened one batch twice with
+    /// two contents, neither counts.
     pub fn aggregates(&self, task: &RecordId) -> Vec<&Verified<Aggregate>> {
+        if !self.tasks().any(|held| held.id() == *task) {
+            return Vec::new();
+        }
         let place = |sum: &Aggregate| (sum.epoch, sum.head, sum.wave, sum.batch);
         let mut found = BTreeMap::new();
         let all = self.others.aggregates.values();
@@ -229,11 +253,6 @@ impl Trust {
     /// What a record of this kind needs beside its signatures.
     fn look_around(&self, body: &Body) -> Result<Option<Admission>, Refusal> {
         match body {
-            Body::Control(control) => {
-                let line = self.lines.get(&control.channel);
-                let found = line.is_some_and(|line| line.find(&control.head).is_some());
-                Ok((!found).then_some(Admission::Waiting(Missing::Head(control.head))))
-            }
             Body::Task(task) => {
                 task.check_statements(&self.mesh_id)?;
                 let floors = self.roots.last().map(|root| root.privacy);
@@ -243,18 +262,9 @@ impl Trust {
                 if floors.is_some_and(|floors| task.site_cap_bp > floors.k_site_bp) {
                     return Err(Refusal::Privacy("its site cap is above the root's"));
                 }
-                let owner = |node: &PublicKey| match self.standing(node, 0) {
-                    Standing::Member(enroll) => Some(enroll.owner.clone()),
-                    Standing::Lapsed(_) | Standing::Stranger => None,
-                };
-                match (owner(&task.leader.node), owner(&task.helper.node)) {
-                    (Some(leader), Some(helper)) if leader == helper => {
-                        Err(Refusal::Privacy("both aggregators have one owner"))
-                    }
-                    (Some(_), Some(_)) => Ok(None),
-                    (None, _) => Ok(Some(waiting_for(task.leader.node))),
-                    (_, None) => Ok(Some(waiting_for(task.helper.node))),
-                }
+                let mut pair = [task.leader.node, task.helper.node].into_iter();
+                let stranger = pair.find(|node| !self.others.enrolments.contains_key(node));
+                Ok(stranger.map(|node| Admission::Waiting(Missing::Enrolment(node))))
             }
             _ => Ok(None),
         }
@@ -303,8 +313,4 @@ fn room(what: &'static str, held: usize, limit: usize) -> Result<(), Refusal> {
     } else {
         Err(Refusal::Full { what, limit })
     }
-}
-
-fn waiting_for(node: PublicKey) -> Admission {
-    Admission::Waiting(Missing::Enrolment(node))
 }

@@ -1,10 +1,10 @@
 //! Roots: a chain in which each is signed by the one before it and by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Admission, Epoch, Missing, Trust, body::Body, signers::Signers};
 use crate::{
-    Envelope, Kind, Memo, Name, RecordId, Refusal, Root, Verified,
+    Envelope, Head, Kind, Memo, Name, RecordId, Refusal, Root, Verified,
     bounds::{MAX_CHANNELS, MAX_ROOTS},
     mesh_id_of,
 };
@@ -96,19 +96,25 @@ impl Trust {
     /// its epoch goes. Signatures cost nothing, the memo has them.
     pub(super) fn judge_again(&mut self, memo: &mut Memo) {
         self.remember_before_base();
-        let heads: Vec<_> = std::mem::take(&mut self.lines)
+        let lines = std::mem::take(&mut self.lines);
+        let counted: Vec<_> = lines
             .into_values()
             .flat_map(|line| line.heads().to_vec())
             .chain(std::mem::take(&mut self.witnesses).into_values())
             .collect();
-        let releases = std::mem::take(&mut self.releases);
+        let fallen = std::mem::take(&mut self.fallen);
+        let all_heads = fallen.heads.into_values().chain(counted.iter().cloned());
+        let place = |head: Verified<Head>| ((head.epoch, head.seq, head.id()), head);
+        let heads: BTreeMap<_, _> = all_heads.map(place).collect();
+        let mut releases = fallen.releases;
+        releases.append(&mut self.releases);
         let others = std::mem::take(&mut self.others);
         // who is known may revoke itself
         self.others.enrolments.clone_from(&others.enrolments);
         self.judge_revokes(others.revokes.values(), memo);
         self.others.enrolments.clear();
         let (bases, heads): (Vec<_>, Vec<_>) = heads
-            .into_iter()
+            .into_values()
             .partition(|head| self.is_base(head, &head.id()));
         for head in &bases {
             self.judge(Body::Head((**head).clone()), head, memo);
@@ -118,6 +124,18 @@ impl Trust {
         }
         for head in &heads {
             self.judge(Body::Head((**head).clone()), head, memo);
+        }
+        self.hold_floors(counted.iter(), memo);
+        for head in bases.into_iter().chain(heads) {
+            let line = self.lines.get(&head.channel);
+            if line.is_none_or(|line| line.find(&head.id()).is_none()) {
+                self.fallen.keep_head(head);
+            }
+        }
+        for (id, release) in releases {
+            if !self.releases.contains_key(&id) {
+                self.fallen.keep_release(release);
+            }
         }
         self.others.enrolments = others.enrolments;
         self.judge_enrolments(memo);
@@ -152,16 +170,33 @@ impl Trust {
     /// What the base of a reset follows still has its ground, though nothing asks for it:
     /// a node that is at one of those releases stays there until it has the base's.
     fn remember_before_base(&mut self) {
-        let lines = self.lines.iter();
-        let found = lines.filter_map(|(channel, line)| {
-            let epoch = self.epochs.get(channel)?;
-            let begins = line.epoch < epoch.number;
-            let heads = line.upto(&epoch.base.filter(|_| begins)?);
-            let releases = heads.iter().map(|head| head.release).collect();
-            Some((channel.clone(), releases))
-        });
-        let found: Vec<_> = found.collect();
-        self.before_base.extend(found);
+        let mut found = Vec::new();
+        for (channel, epoch) in &self.epochs {
+            let line = self.lines.get(channel);
+            let (Some(base), true) = (
+                epoch.base,
+                line.is_none_or(|line| line.epoch < epoch.number),
+            ) else {
+                continue;
+            };
+            let (mut releases, mut open) = (BTreeSet::new(), vec![base]);
+            let mut seen = BTreeSet::new();
+            while let Some(id) = open.pop() {
+                let head = line.and_then(|line| line.find(&id));
+                if let Some(head) = head.or_else(|| self.fallen.heads.get(&id))
+                    && seen.insert(id)
+                {
+                    releases.insert(head.release);
+                    open.extend(&head.prevs);
+                }
+            }
+            found.push((channel.clone(), releases));
+        }
+        for (channel, releases) in found {
+            if !releases.is_empty() {
+                self.before_base.insert(channel, releases);
+            }
+        }
     }
 
     /// One record again; if it is refused now, it is no longer backed, and gone.

@@ -89,7 +89,7 @@ impl Trust {
             }
             memo.verify(key, &message, signature)
         });
-        self.spare.keep(*id, spare);
+        self.spare.keep(*id, &message, spare, memo);
     }
 
     /// Whether some root names this key for such a record.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use weft_keys::{PublicKey, Signature};
 
 use crate::{
-    Envelope, RecordId,
+    Envelope, Memo, RecordId,
     bounds::{MAX_SPARE_RECORDS, MAX_SPARE_SIGNATURES},
 };
 
@@ -17,7 +17,17 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    pub(super) fn keep(&mut self, id: RecordId, signatures: Vec<(PublicKey, Signature)>) {
+    /// Keeps what verifies over the message, of two by one key the smaller: nobody can put
+    /// rubbish in the place of what waits.
+    pub(super) fn keep(
+        &mut self,
+        id: RecordId,
+        message: &[u8],
+        signatures: Vec<(PublicKey, Signature)>,
+        memo: &mut Memo,
+    ) {
+        let mut signatures = signatures;
+        signatures.retain(|(key, signature)| memo.verify(key, message, signature));
         if signatures.is_empty() {
             return;
         }
@@ -26,7 +36,11 @@ impl Spare {
         }
         let held = self.records.entry(id).or_default();
         for (key, signature) in signatures {
-            if held.len() < MAX_SPARE_SIGNATURES || held.contains_key(&key) {
+            let known = held.get(&key);
+            let better = known.map_or(held.len() < MAX_SPARE_SIGNATURES, |known| {
+                signature < *known
+            });
+            if better {
                 held.insert(key, signature);
             }
         }

@@ -5,8 +5,17 @@
 mod admission;
 mod convergence;
 mod encoding;
+mod fleet;
+mod floors;
 mod forks;
+mod history;
+mod kinds;
 mod mesh;
+mod properties;
 mod refusals;
+mod revocation;
 mod rotation;
+mod signatures;
+mod story;
+mod time;
 mod vectors;
