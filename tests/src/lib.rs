@@ -126,24 +126,47 @@ impl Site {
         made["mesh_id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes a member's home.
-    pub fn join(&self, home: &str, mesh_id: &str, peers: &[String]) {
-        let mut arguments = vec![
-            "mesh",
-            "join",
-            mesh_id,
-            "--no-mdns",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-        ];
-        for peer in peers {
-            arguments.extend(["--peer", peer]);
+    /// An invitation of the admin's node, which need not run; it names these members.
+    pub fn invite(&self, admin: &str, members: &[String]) -> String {
+        let mut arguments = vec!["mesh", "invite", "--expires", "1h"];
+        for member in members {
+            arguments.extend(["--address", member]);
         }
-        self.json(home, &arguments);
+        let made = self.json(admin, &arguments);
+        made["invitation"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes the home of a node that joins as soon as it runs and finds a member.
+    pub fn join(&self, home: &str, admin: &str, members: &[String]) {
+        self.join_with(home, &self.invite(admin, members));
+    }
+
+    /// The same with an invitation that is here.
+    pub fn join_with(&self, home: &str, invitation: &str) {
+        let listen = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+        self.json(home, &[&["mesh", "join", invitation][..], &listen].concat());
+    }
+
+    /// Waits until a node belongs to its mesh.
+    pub fn wait_member(&self, home: &str) -> Value {
+        self.wait(home, "it is a member", |status| {
+            status["standing"] == "member"
+        })
     }
 
     /// Starts a node and waits until it answers.
     pub fn up(&self, home: &str, flags: &[&str]) -> Node {
+        let node = self.start(home, flags);
+        self.wait(home, "the node answers", |status| {
+            status["addresses"]
+                .as_array()
+                .is_some_and(|list| !list.is_empty())
+        });
+        node
+    }
+
+    /// Starts a node.
+    pub fn start(&self, home: &str, flags: &[&str]) -> Node {
         let mut command = Command::new(weft());
         command
             .arg("--dir")
@@ -156,16 +179,10 @@ impl Site {
             .stdout(Stdio::null())
             .stderr(log)
             .env("WEFT_LOG", "info");
-        let node = Node {
+        Node {
             child: Some(command.spawn().unwrap()),
             home: home.to_owned(),
-        };
-        self.wait(home, "the node answers", |status| {
-            status["addresses"]
-                .as_array()
-                .is_some_and(|list| !list.is_empty())
-        });
-        node
+        }
     }
 
     /// What the node tells, if it runs.

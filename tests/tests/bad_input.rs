@@ -28,13 +28,13 @@ fn refused(ended: Ended, code: i32, says: &str) {
     assert!(text.contains(says), "`{says}` is not in:\n{text}");
 }
 
-/// A mesh of one node that answers from 1.0.0; its id.
-fn answering(site: &Site) -> (Node, String) {
-    let mesh_id = site.init("a");
+/// A mesh of one node that answers from 1.0.0.
+fn answering(site: &Site) -> Node {
+    site.init("a");
     let node = site.up("a", &[]);
     site.publish("a", &site.pack("1.0.0")).expect(0);
     site.wait_active("a", "1.0.0");
-    (node, mesh_id)
+    node
 }
 
 /// The node still answers from the version it had.
@@ -59,7 +59,7 @@ fn exported(site: &Site, home: &str, name: &str) -> String {
 #[test]
 fn a_bundle_with_a_changed_chunk_is_refused_and_the_whole_one_still_goes_in() {
     let site = Site::new();
-    let (_node, mesh_id) = answering(&site);
+    let _node = answering(&site);
     let whole = exported(&site, "a", "whole.weft");
     let changed = text(&site.path("changed.weft"));
     let mut bytes = fs::read(&whole).unwrap();
@@ -74,7 +74,7 @@ fn a_bundle_with_a_changed_chunk_is_refused_and_the_whole_one_still_goes_in() {
         "is not the one that its hash names",
     );
     still_answers(&site, "a", "1.0.0");
-    site.join("island", &mesh_id, &[]);
+    site.join("island", "a", &[]);
     refused(
         site.weft("island", &import),
         5,
@@ -99,18 +99,23 @@ fn free_port() -> u16 {
 #[test]
 fn chunks_that_rotted_at_a_peer_are_refused_and_come_from_another() {
     let site = Site::new();
-    let mesh_id = site.init("a");
+    site.init("a");
     let listen = format!("/ip4/127.0.0.1/tcp/{}", free_port());
     let first = site.up("a", &["--listen", &listen]);
     let honest = site.address("a");
-    site.join("b", &mesh_id, std::slice::from_ref(&honest));
+    site.join("b", "a", std::slice::from_ref(&honest));
     let _second = site.up("b", &[]);
+    site.wait_member("b");
+    // it is enrolled while the admin's node is there, and learns of nothing yet
+    site.join("c", "a", &[site.address("b"), honest]);
+    let third = site.up("c", &[]);
+    site.wait_member("c");
+    third.kill();
     site.publish("a", &site.pack("1.0.0")).expect(0);
     let status = site.wait_active("b", "1.0.0");
     let total = status["channels"][0]["fetch"]["bytes_total"].clone();
     first.kill();
     rot(&site.path("b").join("store").join("files"));
-    site.join("c", &mesh_id, &[site.address("b"), honest]);
     let _third = site.up("c", &[]);
     // the only peer has every chunk, some of them changed
     site.wait("c", "some chunks came from the peer", |status| {
@@ -151,11 +156,11 @@ fn rot(files: &Path) {
 #[test]
 fn a_changed_record_is_refused_though_its_bundle_is_whole() {
     let site = Site::new();
-    let (_node, mesh_id) = answering(&site);
+    let _node = answering(&site);
     let whole = exported(&site, "a", "whole.weft");
     // the frames and their sums are right, the release is not what was signed
     let changed = bundle::rewrite_signed(&whole, |release| release.counter += 1);
-    site.join("island", &mesh_id, &[]);
+    site.join("island", "a", &[]);
     for home in ["a", "island"] {
         refused(
             site.weft(home, &["bundle", "import", &changed]),
@@ -174,10 +179,10 @@ fn a_changed_record_is_refused_though_its_bundle_is_whole() {
 #[test]
 fn a_node_of_another_mesh_gets_nothing() {
     let site = Site::new();
-    let (_node, _) = answering(&site);
-    let other_mesh = site.init("other");
+    let _node = answering(&site);
+    site.init("other");
     let bundle = exported(&site, "a", "a.weft");
-    site.join("b", &other_mesh, &[site.address("a")]);
+    site.join("b", "other", &[site.address("a")]);
     let import = ["bundle", "import", &bundle];
     refused(site.weft("b", &import), 5, "this node belongs to mesh");
     let stranger = site.up("b", &[]);
@@ -213,7 +218,7 @@ fn not_packed(site: &Site, source: &Path, says: &str) {
 #[test]
 fn a_truncated_gguf_is_packed_by_nobody() {
     let site = Site::new();
-    let (_node, _) = answering(&site);
+    let _node = answering(&site);
     let model = site.path("model.gguf");
     let words = [&text(&asset("1.0.0")), &text(&model), "--to", "q8_0"];
     site.json("none", &[&["model", "quantize"][..], &words].concat());
@@ -231,7 +236,7 @@ fn a_truncated_gguf_is_packed_by_nobody() {
 #[test]
 fn a_safetensors_header_that_lies_is_packed_by_nobody() {
     let site = Site::new();
-    let (_node, _) = answering(&site);
+    let _node = answering(&site);
     let model = site.path("model");
     fs::create_dir(&model).unwrap();
     for entry in fs::read_dir(asset("1.0.0")).unwrap().map(Result::unwrap) {
@@ -252,8 +257,8 @@ fn a_safetensors_header_that_lies_is_packed_by_nobody() {
 #[test]
 fn a_port_in_use_hurts_neither_node() {
     let site = Site::new();
-    let (_node, mesh_id) = answering(&site);
-    site.join("b", &mesh_id, &[site.address("a")]);
+    let _node = answering(&site);
+    site.join("b", "a", &[site.address("a")]);
     let status = site.status("a").unwrap();
     let api = status["api"].as_str().unwrap().replace("http://", "");
     let address = site.address("a");
@@ -270,7 +275,7 @@ fn a_port_in_use_hurts_neither_node() {
 #[test]
 fn a_key_that_others_can_read_signs_and_starts_nothing() {
     let site = Site::new();
-    let (node, _) = answering(&site);
+    let node = answering(&site);
     let mode = |name: &str, mode| {
         let path = site.path("a").join(name);
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -7,9 +7,9 @@ use weft_tests::{Node, Site, active};
 
 /// Two nodes, the second capped.
 fn pair(site: &Site, cap: &[&str]) -> (Node, Node) {
-    let mesh_id = site.init("a");
+    site.init("a");
     let first = site.up("a", &[]);
-    site.join("b", &mesh_id, &[site.address("a")]);
+    site.join("b", "a", &[site.address("a")]);
     (first, site.up("b", cap))
 }
 

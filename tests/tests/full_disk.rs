@@ -70,14 +70,18 @@ impl Drop for SmallDisk {
 #[test]
 fn a_node_with_a_full_disk_waits_and_goes_on_when_there_is_room() {
     let site = Site::new();
-    let mesh_id = site.init("a");
+    site.init("a");
     let _node = site.up("a", &[]);
     site.publish("a", &site.pack("1.0.0")).expect(0);
     site.wait_active("a", "1.0.0");
     let disk = site.path("disk");
-    let peer = site.address("a");
-    let listen = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
-    let join = [&[&mesh_id, "--peer", &peer][..], &listen].concat();
+    let invitation = site.invite("a", &[]);
+    let join = [
+        &*invitation,
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ];
     let Some(mut small) = SmallDisk::start(&disk, &join) else {
         return skip(
             "a_node_with_a_full_disk_waits_and_goes_on_when_there_is_room",

@@ -5,11 +5,11 @@ use weft_tests::Site;
 
 /// A mesh of three: the first makes it, the others know only the first.
 fn three(site: &Site) -> Vec<weft_tests::Node> {
-    let mesh_id = site.init("a");
+    site.init("a");
     let mut nodes = vec![site.up("a", &[])];
     let address = site.address("a");
     for home in ["b", "c"] {
-        site.join(home, &mesh_id, std::slice::from_ref(&address));
+        site.join(home, "a", std::slice::from_ref(&address));
         nodes.push(site.up(home, &[]));
     }
     nodes
@@ -42,14 +42,14 @@ fn a_release_is_answered_from_on_every_node_and_the_next_one_reuses_chunks() {
 #[test]
 fn a_bundle_gives_a_node_without_a_network_everything() {
     let site = Site::new();
-    let mesh_id = site.init("a");
+    site.init("a");
     let node = site.up("a", &[]);
     site.publish("a", &site.pack("1.0.0")).expect(0);
     site.wait_active("a", "1.0.0");
     let stick = site.path("stick.weft").to_string_lossy().into_owned();
     site.json("a", &["bundle", "export", &stick]);
     node.kill();
-    site.join("island", &mesh_id, &[]);
+    site.join("island", "a", &[]);
     site.json("island", &["bundle", "import", &stick]);
     let _island = site.up("island", &[]);
     site.wait_active("island", "1.0.0");

@@ -360,15 +360,9 @@ fn a_release_travels_in_a_file_to_a_node_that_never_had_a_network() {
     let key = made["key"].as_str().unwrap();
     object(&home, &["release", "publish", &pack, "--key", key]);
     object(&home, &["bundle", "export", &bundle]);
-    object(
-        &site,
-        &[
-            "mesh",
-            "join",
-            made["mesh_id"].as_str().unwrap(),
-            "--no-mdns",
-        ],
-    );
+    let invited = object(&home, &["mesh", "invite"]);
+    let invitation = invited["invitation"].as_str().unwrap();
+    object(&site, &["mesh", "join", invitation, "--no-mdns"]);
     let taken = object(&site, &["bundle", "import", &bundle]);
     assert_eq!(taken["channels"][0]["outcome"], "activated");
     let again = object(&site, &["bundle", "import", &bundle]);
@@ -412,10 +406,11 @@ fn a_full_disk_is_8_and_room_mends_it() {
     let key = made["key"].as_str().unwrap();
     object(&home, &["release", "publish", &pack, "--key", key]);
     object(&home, &["bundle", "export", &bundle]);
+    let invited = object(&home, &["mesh", "invite"]);
     fs::create_dir(&disk).unwrap();
     let script = "set -e
         mount -t tmpfs -o size=1600k tmpfs \"$DISK\" || exit 77
-        \"$WEFT\" --json --dir \"$DISK/n\" mesh join \"$MESH\" --no-mdns
+        \"$WEFT\" --json --dir \"$DISK/n\" mesh join \"$INVITATION\" --no-mdns
         status=0; \"$WEFT\" --dir \"$DISK/n\" bundle import \"$BUNDLE\" || status=$?
         test $status = 8
         mount -o remount,size=64m \"$DISK\"
@@ -423,7 +418,7 @@ fn a_full_disk_is_8_and_room_mends_it() {
     let output = Command::new("unshare")
         .args(["-Urm", "sh", "-c", script])
         .env("WEFT", env!("CARGO_BIN_EXE_weft"))
-        .env("MESH", made["mesh_id"].as_str().unwrap())
+        .env("INVITATION", invited["invitation"].as_str().unwrap())
         .env("DISK", &disk)
         .env("BUNDLE", &bundle)
         .output();

@@ -12,7 +12,7 @@ use weft_keys::SecretKey;
 use weft_model::{ModelSource, Quantization};
 use weft_node::{Home, Options, Ready, Settings, client::Client, report::StatusReport};
 use weft_record::{
-    Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors, Probe,
+    Enroll, Envelope, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors, Probe,
     ProbeLimits, ProbeSet, Release, Requires, Role, Root, Scope, Trust, Validity, Variant,
     bundle::Encoder, codec, seal,
 };
@@ -56,7 +56,11 @@ impl Admin {
         let genesis = Root::genesis(
             vec![key.public()],
             1,
-            vec![role("release", Kind::Release), role("head", Kind::Head)],
+            vec![
+                role("enroll", Kind::Enroll),
+                role("head", Kind::Head),
+                role("release", Kind::Release),
+            ],
             Validity {
                 from_s: now_s() - 1_000,
                 until_s: now_s() + 365 * 86_400,
@@ -151,13 +155,40 @@ impl Admin {
         path.to_owned()
     }
 
-    /// A node of this mesh that listens on loopback.
+    /// An enrolled node of this mesh that listens on loopback.
     pub(crate) fn home(&self, directory: &Path, bootstrap: &[String]) -> Home {
         let mut settings = Settings::new(self.mesh_id(), vec![channel()]);
         settings.listen = vec!["/ip4/127.0.0.1/tcp/0".to_owned()];
         settings.bootstrap = bootstrap.to_vec();
         settings.mdns = false;
-        Home::init(directory, settings).unwrap()
+        let home = Home::init(directory, settings, None).unwrap();
+        let enroll = Enroll {
+            node: home.key(),
+            number: 0,
+            site: "here".parse().unwrap(),
+            owner: "here".parse().unwrap(),
+            labels: Vec::new(),
+            class: weft_node::default_class(),
+            issued_at_s: now_s(),
+            expires_s: now_s() + 86_400,
+        };
+        let enroll = seal(
+            Kind::Enroll,
+            self.mesh_id(),
+            codec::encode(&enroll),
+            &[&self.key],
+        );
+        let (mut encoder, mut bytes) = Encoder::new(self.mesh_id());
+        let root = self.trust.root().unwrap().envelope();
+        for record in [root, &enroll] {
+            bytes.extend(encoder.record(&record.encode()).unwrap());
+        }
+        bytes.extend(encoder.finish());
+        let path = directory.join("begin.weft");
+        fs::write(&path, bytes).unwrap();
+        let report = weft_node::import_offline(&home, &path).unwrap();
+        assert!(report.refused.is_empty(), "{report:?}");
+        home
     }
 }
 

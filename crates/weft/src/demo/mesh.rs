@@ -112,20 +112,20 @@ impl<'a> Mesh<'a> {
         Ok((first?, second?))
     }
 
-    /// Makes the mesh and starts every node; returns the mesh id.
+    /// Makes the mesh, invites and starts every node; returns the mesh id.
     pub(super) fn begin(&mut self, cap_bytes_per_sec: u64) -> Result<String, Failure> {
         let key = self.key();
         let mut mesh_id = String::new();
         for index in 0..self.nodes.len() {
+            let invitation = match index {
+                0 => String::new(),
+                _ => self.invite(index)?,
+            };
             let mut command = weft(&self.nodes[index].directory)?;
             if index == 0 {
                 command.args(["mesh", "init", "--key"]).arg(&key);
             } else {
-                command.args(["mesh", "join", &mesh_id]);
-                // a few neighbours each, so that no single one is needed
-                for neighbour in [0, index - 1, index.saturating_sub(2)] {
-                    command.args(["--peer", &self.nodes[neighbour].address()]);
-                }
+                command.args(["mesh", "join", &invitation]);
             }
             command.args(["--no-mdns", "--listen", &self.nodes[index].listen()]);
             let made = call(command)?;
@@ -139,7 +139,14 @@ impl<'a> Mesh<'a> {
         for node in &mut self.nodes {
             node.wait_until_up()?;
         }
-        self.wait("every node to meet another", |glance| glance.members > 0)?;
+        self.wait("every node to be enrolled and to meet another", |glance| {
+            glance.enrolled && glance.members > 0
+        })?;
+        self.say(&format!(
+            "{} asked to join, each with an invitation of its own; {} enrolled them",
+            crate::output::count(self.nodes.len() - 1, "node"),
+            self.nodes[0].name
+        ))?;
         for node in &self.nodes {
             let pid = node
                 .pid()
@@ -148,6 +155,20 @@ impl<'a> Mesh<'a> {
             self.say(&format!("{}{pid}, http://{api}", node.name))?;
         }
         Ok(mesh_id)
+    }
+
+    /// Has the admin's node invite another one, which will find a few members: no single
+    /// one is needed.
+    fn invite(&self, index: usize) -> Result<String, Failure> {
+        let mut command = weft(&self.nodes[0].directory)?;
+        command.args(["mesh", "invite", "--expires", "1h"]);
+        let mut neighbours = vec![0, index - 1, index.saturating_sub(2)];
+        neighbours.dedup();
+        for neighbour in neighbours {
+            command.args(["--address", &self.nodes[neighbour].address()]);
+        }
+        let made = call(command)?;
+        Ok(made["invitation"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Publishes from one node and waits until all answer with it. The victim is killed

@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use weft_core::{FetchStatus, Phase};
+use weft_core::{FetchStatus, NodeStanding, Phase};
 use weft_node::report::StatusReport;
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) struct Glance {
     pub(crate) reason: String,
     pub(crate) fetch: FetchStatus,
     pub(crate) fetch_bytes_per_sec: u64,
+    pub(crate) enrolled: bool,
     pub(crate) members: usize,
 }
 
@@ -52,6 +53,7 @@ impl Glance {
                 .and_then(|channel| channel.fetch.clone())
                 .unwrap_or_default(),
             fetch_bytes_per_sec: status.fetch_bytes_per_sec,
+            enrolled: status.node.standing == NodeStanding::Member,
             members: status.node.members.len(),
         }
     }

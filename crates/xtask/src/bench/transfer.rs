@@ -101,7 +101,6 @@ fn one_to_one(
         "--listen",
         "/ip4/127.0.0.1/tcp/0",
     ])?;
-    let mesh_id = made["mesh_id"].as_str().context("no mesh_id")?.to_owned();
     let key = made["key"].as_str().context("no key")?.to_owned();
     let giver_node = Running::start(weft, &giver)?;
     let wait =
@@ -127,14 +126,14 @@ fn one_to_one(
         .context("no address")?
         .to_owned();
     call(&["--dir", &giver, "release", "publish", bundle, "--key", &key])?;
+    let invited = call(&["--dir", &giver, "mesh", "invite", "--address", &address])?;
+    let invitation = invited["invitation"].as_str().context("no invitation")?.to_owned();
     call(&[
         "--dir",
         &taker,
         "mesh",
         "join",
-        &mesh_id,
-        "--peer",
-        &address,
+        &invitation,
         "--listen",
         "/ip4/127.0.0.1/tcp/0",
     ])?;
