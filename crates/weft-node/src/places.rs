@@ -103,3 +103,68 @@ fn without_peer(address: &Multiaddr) -> Multiaddr {
     let bare = named.split("/p2p/").next().unwrap_or(&named);
     bare.parse().unwrap_or_else(|_| address.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use weft_keys::SecretKey;
+    use weft_record::RecordId;
+
+    use super::*;
+
+    fn peer(number: u8) -> Peer {
+        SecretKey::from_seed([number; 32]).public()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_place_is_told_until_the_right_peer_is_there() {
+        let ours = "ab".repeat(32).parse().unwrap();
+        let other: MeshId = "cd".repeat(32).parse().unwrap();
+        let address: Multiaddr = "/ip4/192.0.2.7/tcp/4001".parse().unwrap();
+        let named = format!("{address}/p2p/{}", peer_name(&peer(1)));
+        let mut places = Places::new(ours, &[named.parse().unwrap()]);
+        let reason = "connection refused".to_owned();
+        places.see(&NetEvent::DialFailed {
+            address: address.clone(),
+            reason: reason.clone(),
+        });
+        assert_eq!(places.report()[0].problem, PlaceProblem::Unreachable);
+        // of places that nobody gave it, it does not complain
+        let elsewhere = "/ip4/192.0.2.8/tcp/1".parse().unwrap();
+        places.see(&NetEvent::DialFailed {
+            address: elsewhere,
+            reason,
+        });
+        places.see(&NetEvent::OtherPeer {
+            address: address.clone(),
+            expected: peer(1),
+            found: peer(2),
+        });
+        let report = places.report();
+        assert_eq!(report.len(), 1, "{report:?}");
+        assert_eq!(report[0].problem, PlaceProblem::OtherNode);
+        for word in [
+            peer_name(&peer(1)),
+            peer_name(&peer(2)),
+            address.to_string(),
+        ] {
+            assert!(report[0].text.contains(&word), "{report:?}");
+        }
+        places.see(&NetEvent::PeerUp {
+            peer: peer(1),
+            address,
+            outbound: true,
+        });
+        assert_eq!(places.report(), []);
+        let hello = Control::Hello {
+            mesh_id: other,
+            root_version: 1,
+            root: RecordId([0; 32]),
+            enrolment: None,
+        };
+        places.see(&NetEvent::Message(peer(1), Message::Control(hello)));
+        let report = places.report();
+        assert_eq!(report[0].problem, PlaceProblem::OtherMesh);
+        assert!(report[0].text.contains(&other.to_string()), "{report:?}");
+    }
+}

@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     answer::{Answer, AskError, Finish, ModelEntry, Piece, Prompt, Question, Usage},
     control::Request as LoopRequest,
+    registrar::InviteError,
     report::{EventsReport, RecordsReport},
 };
 
@@ -90,6 +91,9 @@ fn api() -> Api {
                 }
                 LoopRequest::Cap { reply, .. } => {
                     let _ = reply.send(());
+                }
+                LoopRequest::Invite { reply, .. } => {
+                    let _ = reply.send(Err(InviteError::NoRegistrar));
                 }
                 // as if the loop ended while it was asked
                 _ => {}
@@ -428,6 +432,11 @@ async fn admin_requests_are_checked() {
         ("/weft/v1/cap", json!({ "bytes_per_sec": "fast" })),
         ("/weft/v1/import", json!({ "path": "relative" })),
         ("/weft/v1/import", json!({})),
+        ("/weft/v1/invite", json!({ "expires_in_s": 60 })),
+        (
+            "/weft/v1/invite",
+            json!({ "site": "No Name", "expires_in_s": 60 }),
+        ),
     ] {
         let (status, answer) = api().json(post_json(path, &body)).await;
         assert_eq!(
@@ -436,6 +445,12 @@ async fn admin_requests_are_checked() {
             "{body}"
         );
     }
+    let invite = json!({ "site": "ward", "expires_in_s": 60 });
+    let (status, answer) = api().json(post_json("/weft/v1/invite", &invite)).await;
+    assert_eq!(
+        (status.as_u16(), &answer["code"]),
+        (409, &json!("no_registrar"))
+    );
     let cap = json!({ "bytes_per_sec": null });
     assert_eq!(api().call(post_json("/weft/v1/cap", &cap)).await.0, 200);
     assert_eq!(

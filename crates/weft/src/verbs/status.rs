@@ -196,6 +196,8 @@ fn warnings(status: &StatusReport) -> Vec<String> {
         Freshness::Stale => warnings.push(
             "the newest root or this node's enrolment has run out; what is active stays".to_owned(),
         ),
+        // before it met anybody there is nothing to hold a clock against
+        Freshness::Unknown if status.node.root_version.is_none() => {}
         Freshness::Unknown => {
             warnings.push("the time is not known: is this machine's clock set?".to_owned());
         }

@@ -127,7 +127,10 @@ fn one_to_one(
         .to_owned();
     call(&["--dir", &giver, "release", "publish", bundle, "--key", &key])?;
     let invited = call(&["--dir", &giver, "mesh", "invite", "--address", &address])?;
-    let invitation = invited["invitation"].as_str().context("no invitation")?.to_owned();
+    let invitation = invited["invitation"]
+        .as_str()
+        .context("no invitation")?
+        .to_owned();
     call(&[
         "--dir",
         &taker,

@@ -22,12 +22,10 @@ pub(super) struct Made {
     pub(super) folders: Vec<PathBuf>,
     /// The first admin's; any admin's will do.
     pub(super) enroll_key: SecretKey,
-    pub(super) enroll_path: PathBuf,
 }
 
 /// The keys of one admin.
 struct Admin {
-    folder: PathBuf,
     root: SecretKey,
     release: SecretKey,
     head: SecretKey,
@@ -94,7 +92,6 @@ pub(super) fn make(
     Ok(Made {
         genesis,
         folders,
-        enroll_path: first.folder.join("enroll.key"),
         enroll_key: first.enroll,
     })
 }
@@ -115,7 +112,6 @@ impl Admin {
             Ok(key)
         };
         Ok(Self {
-            folder: folder.to_owned(),
             root: key("root")?,
             release: key("release")?,
             head: key("head")?,

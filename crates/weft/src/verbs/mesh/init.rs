@@ -15,8 +15,9 @@ use crate::{
     bundle_file::BundleWriter,
     context::{Context, quoted},
     failure::{Exit, Failure},
+    keys,
     output::fields,
-    keys, refusals, signing,
+    refusals, signing,
     verbs::bundle::into_new_file,
 };
 
@@ -100,6 +101,11 @@ impl Init {
         );
         let home = Home::init(context.directory(), settings, None)
             .map_err(|error| context.home_refused(&error))?;
+        if !beginning.admins.is_empty() {
+            let path = &beginning.enroll_path;
+            weft_keys::save_secret(path, &beginning.enroll_key)
+                .map_err(|error| refusals::key_file(path, &error))?;
+        }
         let mut records = beginning.root.clone();
         records.push(enrolment(&home, &beginning, self.site));
         if let Err(failure) = store(context, &home, &records) {
@@ -138,7 +144,8 @@ impl Init {
                 mesh_id: made.genesis.mesh_id,
                 root: vec![made.genesis.envelope],
                 enroll_key: made.enroll_key,
-                enroll_path: made.enroll_path,
+                // a copy, so that every admin's folder can be carried away
+                enroll_path: context.directory().join("enroll.key"),
                 admins: made.folders,
             });
         }
@@ -233,7 +240,7 @@ fn report(context: &Context, home: &Home, beginning: Beginning) -> Result<(), Fa
         let mut text = fields(style, &rows);
         if !report.admins.is_empty() {
             text.push_str(
-                "\nCarry each folder to its admin and delete it here; this node needs\nonly the enroll.key of the first.\n",
+                "\nCarry each folder to its admin and delete it here; this node has a copy of\nthe first one's enroll.key.\n",
             );
         }
         let _ = writeln!(text, "\nNext: {}", style.bold(&context.command("up")));
