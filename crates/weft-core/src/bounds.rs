@@ -42,6 +42,8 @@ pub const FAILED_HEADS: usize = 32;
 pub const CHANNELS: usize = 16;
 /// Everybody was asked for a chunk map and nobody had it: ask again after this.
 pub const BLOB_RETRY_US: u64 = 1_000_000;
+/// Chunk maps that wait for a full disk: those of one release of many files.
+pub const BLOBS_UNWRITTEN: usize = 16;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
 

@@ -178,7 +178,7 @@ impl<P: Payload> Node<P> {
         }
     }
 
-    fn own_digest(&mut self) -> TrustDigest {
+    pub(crate) fn own_digest(&mut self) -> TrustDigest {
         *self.digest.get_or_insert_with(|| self.trust.digest())
     }
 

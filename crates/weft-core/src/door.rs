@@ -94,6 +94,12 @@ impl<P: Payload> Node<P> {
                 self.send_hello(peer);
             }
         }
+        if self.is_joining() {
+            // it lapsed, or has just learned whom to ask
+            for peer in self.unbundled() {
+                self.ask_to_join(peer);
+            }
+        }
         if standing.is_member() && !before.is_member() {
             for peer in self.members().collect::<Vec<_>>() {
                 self.send_digest(peer);

@@ -128,7 +128,7 @@ impl<P: Payload> Node<P> {
         };
         self.blobs.remove(&hash);
         if from.is_some() {
-            self.disk(Pending::WriteBlob(hash), Disk::WriteBlob(hash, payload));
+            self.write_blob(hash, payload);
         }
         let map = Arc::new(map);
         self.files
@@ -136,10 +136,20 @@ impl<P: Payload> Node<P> {
         self.open_file(file);
     }
 
-    pub(crate) fn blob_written(&mut self, _hash: Hash, outcome: Outcome<P>) {
-        // a map that could not be kept is only fetched again after a restart
-        if !matches!(outcome, Outcome::Written) {
-            self.trouble(&outcome);
+    pub(crate) fn write_blob(&mut self, hash: Hash, payload: P) {
+        let pending = Pending::WriteBlob(hash, payload.clone());
+        self.disk(pending, Disk::WriteBlob(hash, payload));
+    }
+
+    /// A map that could not be kept is tried again: neighbours may have it from nobody else.
+    pub(crate) fn blob_written(&mut self, hash: Hash, payload: P, outcome: Outcome<P>) {
+        if matches!(outcome, Outcome::Written) {
+            return;
+        }
+        self.trouble(&outcome);
+        if self.unwritten.len() < bounds::BLOBS_UNWRITTEN {
+            self.unwritten.insert(hash, payload);
+            self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Node<P> {
     pub(crate) bucket: TokenBucket,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
+    /// Chunk maps that the disk refused: others cannot get them from here until it takes them.
+    pub(crate) unwritten: BTreeMap<Hash, P>,
     pub(crate) unsaved_retry_us: Option<u64>,
     pub(crate) digest_due_us: u64,
     pub(crate) digests_sent_us: Option<u64>,
@@ -79,7 +81,7 @@ pub(crate) enum Pending<P> {
         payload: P,
         from: Option<Peer>,
     },
-    WriteBlob(Hash),
+    WriteBlob(Hash, P),
     OpenFile(Hash),
     VerifyChunk {
         chunk: ChunkRef,
@@ -136,6 +138,7 @@ impl<P: Payload> Node<P> {
             blobs: BTreeMap::new(),
             bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
             unsaved: Vec::new(),
+            unwritten: BTreeMap::new(),
             unsaved_retry_us: None,
             digest_due_us: now_us + bounds::DIGEST_INTERVAL_US,
             digests_sent_us: None,
@@ -342,7 +345,9 @@ impl<P: Payload> Node<P> {
             ) => {
                 self.blob_hashed(hash, payload, from, outcome);
             }
-            (Pending::WriteBlob(hash), outcome) => self.blob_written(hash, outcome),
+            (Pending::WriteBlob(hash, payload), outcome) => {
+                self.blob_written(hash, payload, outcome);
+            }
             (Pending::OpenFile(file), outcome) => self.file_opened(file, outcome),
             (
                 Pending::VerifyChunk {
@@ -426,7 +431,12 @@ impl<P: Payload> Node<P> {
         {
             self.unsaved_retry_us = None;
             let envelopes = std::mem::take(&mut self.unsaved);
-            self.save(envelopes);
+            if !envelopes.is_empty() {
+                self.save(envelopes);
+            }
+            for (hash, payload) in std::mem::take(&mut self.unwritten) {
+                self.write_blob(hash, payload);
+            }
         }
         self.run_door_timers();
         self.run_join_timers();

@@ -56,6 +56,7 @@ impl<P: Payload> Node<P> {
     /// Admits, saves and spreads.
     pub(crate) fn take_in(&mut self, source: Source, envelopes: &[Vec<u8>]) -> Taken {
         let (had_root, forks) = (self.trust.root().is_some(), self.forked_channels());
+        self.own_digest();
         let mut taken = Taken::default();
         for bytes in envelopes {
             // its sender was let go meanwhile, or has cost enough for now
@@ -114,7 +115,15 @@ impl<P: Payload> Node<P> {
                 taken.accepted.push((kind, id));
                 return;
             }
-            Ok(Some((_, _, Admission::Waiting(_)))) => taken.waits = true,
+            Ok(Some((kind, id, Admission::Waiting(_)))) => {
+                taken.waits = true;
+                // a head that waits may hold a floor already, which must last
+                if kind == Kind::Head && self.digest != Some(self.trust.digest()) {
+                    self.digest = None;
+                    taken.bytes.push(bytes.to_vec());
+                    taken.accepted.push((kind, id));
+                }
+            }
             Ok(Some((_, _, Admission::Known | Admission::Superseded)) | None) => {}
             Err(refusal) => {
                 self.charge(source, checks.max(1));
