@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn a_cut_of_power_loses_no_promise_that_was_told() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = cut::folder();
         let path = folder.path().join("signed");
         drop(filled(&path));
         cut::every_cut(&path, |lines| {
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn no_changed_bit_is_passed_over() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = cut::folder();
         let path = folder.path().join("signed");
         drop(filled(&path));
         cut::every_flip(&path, || {

@@ -353,6 +353,12 @@ pub(crate) mod tests {
 
     use super::*;
 
+    /// A folder in memory where there is one: these cuts are made by hand, and thousands of
+    /// syncs to a disk would only take minutes.
+    pub(crate) fn folder() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+    }
+
     /// Puts the file into every state in which a cut of power can leave it while its last
     /// line is written, for each of its lines; `check` is told how many lines are whole.
     pub(crate) fn every_cut(path: &Path, mut check: impl FnMut(usize)) {

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 const MAX_PASSPHRASE_BYTES: usize = 1024;
 
 /// A passphrase: wiped from memory when dropped, never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(Zeroizing<String>);
 
 /// Why a text or a file is no passphrase.

@@ -5,6 +5,7 @@ mod context;
 mod demo;
 mod failure;
 mod interrupt;
+mod keys;
 mod output;
 mod pack;
 mod packing;
@@ -78,7 +79,7 @@ enum Verb {
     /// Make or join a mesh
     #[command(subcommand)]
     Mesh(mesh::Mesh),
-    /// Make or look at a key file
+    /// Make, convert or look at a key file
     #[command(subcommand)]
     Key(key::Key),
     /// Pack, sign, publish or look at a release

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use weft_infer::LoadError;
-use weft_keys::KeyFileError;
+use weft_keys::{KeyFileError, PassphraseError};
 use weft_model::{OpenError, QuantizeError};
 use weft_node::{ExportError, HomeError, ImportError, RunError, client::ClientError};
 
@@ -32,7 +32,7 @@ pub(crate) fn home(context: &Context, error: &HomeError) -> Failure {
             format!("there is no node in {directory}"),
             "it holds no node.toml",
             format!(
-                "{}   (or mesh join MESH_ID --peer ADDRESS)",
+                "{}   (or mesh join INVITATION)",
                 context.command("mesh init")
             ),
         ),
@@ -209,11 +209,44 @@ pub(crate) fn key_file(path: &Path, error: &KeyFileError) -> Failure {
             Failure::file(what, source).with_next(next)
         }
         KeyFileError::Write { source, .. } => Failure::file(what, source),
+        KeyFileError::NeedsPassphrase { .. } => Failure::new(
+            Exit::Refused,
+            what,
+            "it is encrypted, and nobody is asked for its passphrase here",
+            format!("weft key import {path_text} NEW_FILE --no-passphrase"),
+        ),
+        KeyFileError::WrongPassphrase { .. } => Failure::new(
+            Exit::Verification,
+            what,
+            "the passphrase does not open it",
+            "try again with the passphrase that it was encrypted with",
+        ),
         error => Failure::new(
             Exit::Verification,
             what,
             error.to_string(),
             format!("weft key show {path_text}"),
+        ),
+    }
+}
+
+pub(crate) fn passphrase(error: &PassphraseError) -> Failure {
+    let what = "the passphrase cannot be used";
+    match error {
+        PassphraseError::LooseMode { path, mode } => Failure::new(
+            Exit::Refused,
+            what,
+            format!("others can read it: the mode of its file is {mode:04o}"),
+            format!("chmod 600 {}", quoted(path)),
+        ),
+        PassphraseError::Read { path, source } => {
+            Failure::file(what, source).with_next(format!("ls -l {}", quoted(path)))
+        }
+        error => Failure::new(
+            Exit::Usage,
+            what,
+            error.to_string(),
+            "give 1 to 1024 bytes on one line",
         ),
     }
 }

@@ -9,7 +9,7 @@ use weft_node::{Home, Options, RunError};
 use crate::{
     context::Context,
     failure::{Exit, Failure},
-    refusals,
+    keys, refusals,
 };
 
 /// Run this folder's node until it is told to end.
@@ -101,9 +101,7 @@ fn enroll_key(home: &Home) -> Result<Option<SecretKey>, Failure> {
     let Some(path) = home.enroll_key() else {
         return Ok(None);
     };
-    weft_keys::load_secret(&path)
-        .map(Some)
-        .map_err(|error| refusals::key_file(&path, &error))
+    keys::load_key(&path).map(Some)
 }
 
 /// Has the kernel end this process when its parent ends, however that happens.
