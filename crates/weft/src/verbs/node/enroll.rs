@@ -139,7 +139,7 @@ impl Enroll {
         }
         let invitation = match &self.invitation {
             None => None,
-            Some(text) => Some(read_invitation(text, &mesh_id)?),
+            Some(text) => Some(read_invitation(text, Some(&mesh_id))?),
         };
         if let Some(invitation) = &invitation
             && !request.is_invited_by(invitation)

@@ -8,7 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use weft_keys::{PublicKey, SecretKey, Signature};
-use weft_record::{Invitation, JoinRequest, MeshId};
+use weft_node::{Home, HomeError, Settings};
+use weft_record::{Invitation, JoinRequest, MeshId, Name};
 
 use crate::{
     context::{Context, quoted},
@@ -27,12 +28,21 @@ const REQUEST_BYTES: u64 = 64 * 1024;
 /// Write a file with which an admin can let this folder's node in.
 ///
 /// For a node that has no network yet: carry the file to an admin, and what
-/// `weft node enroll` writes back. The node's key never leaves its folder.
+/// `weft node enroll` writes back. Where this folder holds no node, --mesh or the invitation
+/// makes it one. The node's key never leaves its folder.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  weft node request /mnt/stick/pump-7.request")]
+#[command(
+    after_help = "Examples:\n  weft node request /mnt/stick/pump-7.request --mesh 5f0c…e1\n  weft node request /mnt/stick/pump-7.request --invitation weft-invitation-1-3f09…"
+)]
 pub(crate) struct Request {
     /// The file to write; an existing one is never overwritten
     file: PathBuf,
+    /// The mesh that the node is to belong to, as its admins read it aloud
+    #[arg(long, value_name = "MESH_ID")]
+    mesh: Option<MeshId>,
+    /// Follow this channel; may be given more than once. Only where the node is made
+    #[arg(long, value_name = "CHANNEL", default_value = "stable")]
+    channel: Vec<Name>,
     /// The invitation, if there is one: then nobody can swap the request on its way
     #[arg(long, value_name = "INVITATION")]
     invitation: Option<String>,
@@ -81,14 +91,15 @@ struct Report<'a> {
 
 impl Request {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let home = context.home()?;
+        signing::refuse_existing(Some(&self.file))?;
+        let home = self.home(context)?;
         let path = context.directory().join("node.key");
         let key =
             weft_keys::load_secret(&path).map_err(|error| refusals::key_file(&path, &error))?;
         let mesh_id = home.settings().mesh_id;
         let invitation = match &self.invitation {
             None => None,
-            Some(text) => Some(read_invitation(text, &mesh_id)?),
+            Some(text) => Some(read_invitation(text, Some(&mesh_id))?),
         };
         let code = invitation.map(|invitation| {
             let request = invitation.request(key.public());
@@ -148,6 +159,48 @@ impl Request {
                 style.bold(&context.command("bundle import ENROLLED")),
             )
         })
+    }
+}
+
+impl Request {
+    /// This folder's node, which is made if there is none.
+    fn home(&self, context: &Context) -> Result<Home, Failure> {
+        let home = match Home::open(context.directory()) {
+            Err(HomeError::Missing(_)) => {
+                let invitation = match &self.invitation {
+                    None => None,
+                    Some(text) => Some(read_invitation(text, self.mesh.as_ref())?),
+                };
+                let invited = invitation.as_ref().map(|one| one.mesh_id);
+                let Some(mesh_id) = self.mesh.or(invited) else {
+                    return Err(Failure::new(
+                        Exit::NotFound,
+                        format!("there is no node in {}", context.directory().display()),
+                        "and without a mesh none can be made",
+                        "the same with --mesh MESH_ID, or with --invitation INVITATION",
+                    ));
+                };
+                let mut settings = Settings::new(mesh_id, self.channel.clone());
+                let addresses = invitation.iter().flat_map(|one| one.addresses.clone());
+                settings.bootstrap = addresses.collect();
+                Home::init(context.directory(), settings, invitation)
+            }
+            home => home,
+        };
+        let home = home.map_err(|error| context.home_refused(&error))?;
+        let found = home.settings().mesh_id;
+        match self.mesh.filter(|mesh_id| *mesh_id != found) {
+            Some(mesh_id) => Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "{} holds a node of another mesh",
+                    context.directory().display()
+                ),
+                format!("it belongs to mesh {found}, not to {mesh_id}"),
+                "weft --dir ANOTHER_FOLDER …",
+            )),
+            None => Ok(home),
+        }
     }
 }
 
@@ -244,8 +297,8 @@ impl Facts {
     }
 }
 
-/// An invitation of this mesh that can still be used.
-pub(crate) fn read_invitation(text: &str, mesh_id: &MeshId) -> Result<Invitation, Failure> {
+/// An invitation, of this mesh, that can still be used.
+pub(crate) fn read_invitation(text: &str, mesh_id: Option<&MeshId>) -> Result<Invitation, Failure> {
     let unusable = |exit: Exit, why: String| {
         Failure::new(
             exit,
@@ -257,7 +310,7 @@ pub(crate) fn read_invitation(text: &str, mesh_id: &MeshId) -> Result<Invitation
     let invitation: Invitation = text
         .parse()
         .map_err(|error: weft_record::InvitationError| unusable(Exit::Usage, error.to_string()))?;
-    if invitation.mesh_id != *mesh_id {
+    if let Some(mesh_id) = mesh_id.filter(|mesh_id| invitation.mesh_id != **mesh_id) {
         let why = format!(
             "it is for mesh {}, this is mesh {mesh_id}",
             invitation.mesh_id
@@ -355,8 +408,11 @@ mod tests {
         assert!(!request(Some(&wrong)).is_invited_by(&right));
         assert!(!request(None).is_invited_by(&right));
         let text = right.to_string();
-        assert_eq!(read_invitation(&text, &MeshId([7; 32])).unwrap(), right);
-        let other = read_invitation(&text, &MeshId([8; 32])).unwrap_err();
+        assert_eq!(
+            read_invitation(&text, Some(&MeshId([7; 32]))).unwrap(),
+            right
+        );
+        let other = read_invitation(&text, Some(&MeshId([8; 32]))).unwrap_err();
         assert_eq!(other.exit, Exit::Verification);
     }
 }

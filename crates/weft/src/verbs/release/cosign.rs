@@ -187,6 +187,18 @@ impl Cosign {
             .iter()
             .filter(|one| lacking.contains(&one.record_id()))
             .peekable();
+        let refused = before.iter().find(|one| one.state == State::Refused);
+        if let (Some(refused), None) = (refused, open.peek()) {
+            return Failure::new(
+                Exit::Verification,
+                format!("{} is not signed", self.file.display()),
+                format!(
+                    "the {} in it counts nowhere: {}",
+                    refused.what, refused.reason
+                ),
+                format!("weft release inspect {}", quoted(&self.file)),
+            );
+        }
         let why = if ground.trust.root().is_none() && lacking.is_empty() {
             "it holds no root, so nobody may sign anything".to_owned()
         } else if open.peek().is_none() {
