@@ -80,7 +80,7 @@ pub(crate) const GOSSIP_HELD: usize = 8;
 pub(crate) const STRANGER_BLOCK: Duration = Duration::from_secs(10);
 /// How long a peer stays away that does not speak weft, or that the node let go because
 /// it misbehaved.
-pub(crate) const BAN: Duration = Duration::from_mins(10);
+pub(crate) const BAN: Duration = Duration::from_micros(weft_core::bounds::BAN_US);
 /// How long a peer that broke the protocol or sent corrupt data stays away.
 pub(crate) const FAULT_BLOCK: Duration = Duration::from_mins(1);
 /// Peers kept away at once; beyond it the one whose time ends first returns.
