@@ -75,7 +75,7 @@ fn an_invitation_serves_one_node_and_only_for_a_while() {
     world.run(5 * SECOND_US, |_| false);
     assert_eq!(standing(&world, second), NodeStanding::Joining);
     assert!(refused(&world, second).unwrap().contains("another node"));
-    let late = world.registrar.as_mut().unwrap().invite(NOW_S + 8);
+    let late = world.registrar.as_mut().unwrap().invite(NOW_S + 2);
     let third = join(&mut world, &late);
     world.run(5 * SECOND_US, |_| false);
     assert!(refused(&world, third).unwrap().contains("expired"));

@@ -100,6 +100,9 @@ pub(crate) const HELLOS: Rate = Rate::new(32, 12);
 pub(crate) const WANTS: Rate = Rate::new(2_048, 1_200);
 /// A peer that did not deliver a chunk is asked again what it holds after this.
 pub const WANT_PAUSE_US: u64 = 1_000_000;
+/// A peer that told nothing of a file is asked again after this: less often than [`WANTS`]
+/// allows, with as many files as one peer may want.
+pub const UNTOLD_PAUSE_US: u64 = 30_000_000;
 /// Requests to join heard from one peer at the door, which speaks for itself alone...
 pub(crate) const JOINS_AT_DOOR: Rate = Rate::new(10, 3);
 /// ...and from a member, which passes them on.
@@ -124,5 +127,7 @@ pub const JOIN_INTERVAL_MOST_US: u64 = 60_000_000;
 pub const CLOCK_SAVE_US: u64 = 600_000_000;
 /// Peers of which is remembered what they said they hold.
 pub const HOLDINGS: usize = 1024;
+/// Claims of neighbours that are kept: a few are enough to show one that is right.
+pub const CLAIMS: usize = 32;
 /// Channels remembered of each: more than [`CHANNELS`], since others are passed on too.
 pub const HOLDINGS_CHANNELS: usize = 32;

@@ -71,6 +71,7 @@ impl<P: Payload> Node<P> {
             state.digest = Some(digest);
         }
         self.heard_digest(peer, &digest, same);
+        self.want_untold(peer);
         if !same {
             self.ask(peer);
         }

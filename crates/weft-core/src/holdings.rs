@@ -38,10 +38,18 @@ struct Holding {
 pub(crate) struct Holdings {
     peers: BTreeMap<Peer, Holding>,
     at_start: Reach,
-    /// For people: a neighbour remembers more than the disk held.
-    pub(crate) older: Option<String>,
-    /// That names records which this node has seen since.
-    proven: bool,
+    /// What neighbours remember and the disk did not hold.
+    claims: Vec<Claim>,
+}
+
+/// A neighbour remembers that this node held something.
+#[derive(Clone, Debug)]
+struct Claim {
+    peer: Peer,
+    /// The head, and its channel; none for a root.
+    head: Option<(Name, RecordId)>,
+    /// Its place, or the root's version.
+    seq: u64,
 }
 
 impl Reach {
@@ -167,39 +175,60 @@ impl<P: Payload> Node<P> {
             let places = [&told, &self.holdings.at_start].map(|reach| reach.of(channel));
             places.into_iter().max().flatten()
         };
-        let mut found: Vec<(Option<Name>, u64, bool)> = Vec::new();
+        let mut claims = Vec::new();
         for head in heads.iter().take(bounds::HOLDINGS_CHANNELS) {
             let place = (head.epoch, head.seq);
             let forgotten = known(&head.channel).is_none_or(|known| known < place);
-            let concerns = self.channels.contains_key(&head.channel);
-            let here = self.trust.envelope(&head.id).is_some();
-            if forgotten && (here || concerns) {
-                found.push((Some(head.channel.clone()), head.seq, here));
+            let concerns = self.channels.contains_key(&head.channel)
+                || self.trust.envelope(&head.id).is_some();
+            if forgotten && concerns {
+                claims.push(Claim {
+                    peer,
+                    head: Some((head.channel.clone(), head.id)),
+                    seq: head.seq,
+                });
             }
         }
-        let known_root = told.root_version.max(self.holdings.at_start.root_version);
-        if root_version > known_root {
-            let here = self.root_version() >= root_version;
-            found.push((None, root_version, here));
+        if root_version > told.root_version.max(self.holdings.at_start.root_version) {
+            claims.push(Claim {
+                peer,
+                head: None,
+                seq: root_version,
+            });
         }
-        for (channel, seq, here) in found {
-            if self.holdings.older.is_none() || here && !self.holdings.proven {
-                let what = channel.as_ref().map_or_else(
-                    || format!("root {seq}"),
-                    |channel| format!("head {seq} of channel {channel}"),
-                );
-                let doubt = if here {
-                    ""
-                } else {
-                    "; nobody here could show it, so that peer may be wrong"
-                };
-                self.holdings.older = Some(format!(
-                    "peer {peer} remembers that this node held {what}, which its disk did not at the start{doubt}"
-                ));
-                self.holdings.proven = here;
-            }
+        for claim in claims {
+            let channel = claim.head.as_ref().map(|(channel, _)| channel.clone());
+            let seq = claim.seq;
             self.event(Event::MemoryOlder { peer, channel, seq });
+            if self.holdings.claims.len() < bounds::CLAIMS {
+                self.holdings.claims.push(claim);
+            }
         }
+    }
+
+    /// For people: what a neighbour remembers that the disk did not hold at the start. One
+    /// that names what this node has seen since is believed before others.
+    pub(crate) fn older_image(&self) -> Option<String> {
+        let is_here = |claim: &&Claim| match &claim.head {
+            Some((_, id)) => self.trust.envelope(id).is_some(),
+            None => self.root_version() >= claim.seq,
+        };
+        let claims = &self.holdings.claims;
+        let shown = claims.iter().find(is_here);
+        let claim = shown.or(claims.first())?;
+        let (peer, seq) = (claim.peer, claim.seq);
+        let what = claim.head.as_ref().map_or_else(
+            || format!("root {seq}"),
+            |(channel, _)| format!("head {seq} of channel {channel}"),
+        );
+        let doubt = if shown.is_some() {
+            ""
+        } else {
+            "; nobody has shown it since, so that peer may be wrong"
+        };
+        Some(format!(
+            "peer {peer} remembers that this node held {what}, which its disk did not at the start{doubt}"
+        ))
     }
 
     fn remind(&mut self, peer: Peer, held: &Reach) {

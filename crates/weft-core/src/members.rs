@@ -65,6 +65,8 @@ pub(crate) struct PeerState {
     pub(crate) holds: BTreeMap<Hash, Bits>,
     /// Files of which it did not deliver a chunk, and when it is asked again what it holds.
     pub(crate) want_due_us: BTreeMap<Hash, u64>,
+    /// Not before this is it asked again for files of which it told nothing.
+    pub(crate) untold_due_us: u64,
 }
 
 impl<P: Payload> Node<P> {

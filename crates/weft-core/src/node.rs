@@ -217,7 +217,7 @@ impl<P: Payload> Node<P> {
             standing: self.node_standing(),
             joining: self.joining_status(),
             time: self.time_status(),
-            restored_from_older_image: self.holdings.older.clone(),
+            restored_from_older_image: self.older_image(),
             withheld: self
                 .trust
                 .withheld()

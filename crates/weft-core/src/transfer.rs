@@ -198,6 +198,30 @@ impl<P: Payload> Node<P> {
         }
     }
 
+    /// Asks a peer once more for what it told nothing of: it may not have known, when it
+    /// was asked, that this node belongs.
+    pub(crate) fn want_untold(&mut self, peer: Peer) {
+        if !self.is_source(&peer) {
+            return;
+        }
+        let files = self.files.iter();
+        let fetching = files.filter(|(_, state)| state.phase == FilePhase::Fetching);
+        let fetching: Vec<Hash> = fetching.map(|(file, _)| *file).collect();
+        let now_us = self.now_us;
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if now_us < state.untold_due_us {
+            return;
+        }
+        state.untold_due_us = now_us + bounds::UNTOLD_PAUSE_US;
+        let holds = |file: &Hash| state.holds.contains_key(file);
+        let untold: Vec<Hash> = fetching.into_iter().filter(|file| !holds(file)).collect();
+        for file in untold {
+            self.send(peer, Message::Control(Control::Want(file)));
+        }
+    }
+
     /// Asks those that did not deliver what they hold by now.
     pub(crate) fn want_again(&mut self) {
         let mut due = Vec::new();
