@@ -1,3 +1,5 @@
+mod sandbox;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,9 +15,10 @@ use crate::gguf::{GgufError, Header};
 
 /// Templates of known models stay below 16 KiB.
 pub const MAX_TEMPLATE_BYTES: usize = 256 << 10;
-/// Instructions for one rendering. A template with tools and some hundred messages takes about
-/// a hundred thousand; two million are gone in a fraction of a second.
-pub const TEMPLATE_FUEL: u64 = 2_000_000;
+/// Instructions for one rendering, each worth 64 bytes that the template makes: 64 MB in all, and
+/// a fraction of a second. A template with tools and some hundred messages takes about a hundred
+/// thousand.
+pub const TEMPLATE_FUEL: u64 = 1_000_000;
 /// What one rendering may take in, over all messages. More is beyond every context length here.
 pub const MAX_MESSAGES_BYTES: usize = 1 << 20;
 /// What one rendering may put out: the messages and what a template says around them.
@@ -124,10 +127,11 @@ impl ChatTemplate {
             .lstrip_blocks(true)
             .build()
             .map_err(|error| TemplateError::Syntax(describe(&error)))?;
+        sandbox::check(source, &syntax)?;
         environment.set_syntax(syntax);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(sandbox::method);
         environment.add_function("raise_exception", raise_exception);
+        environment.add_filter("tojson", sandbox::tojson);
         environment.set_recursion_limit(RECURSION_LIMIT);
         environment.set_fuel(Some(TEMPLATE_FUEL));
         environment

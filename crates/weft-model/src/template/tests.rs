@@ -26,6 +26,64 @@ fn hello() -> Vec<Message> {
 const CHATML: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 #[test]
+fn a_list_is_not_repeated() {
+    for source in [
+        "{{ [0] * 9999 }}",
+        "{{ 9999 * messages }}",
+        "{{ 2 * 'a b'.split() }}",
+        "{{ range(*messages) }}",
+        "{% set x = ('a', 'b') * 2 %}",
+    ] {
+        let refused = ChatTemplate::new(source, "", "");
+        assert!(
+            matches!(refused, Err(TemplateError::Syntax(_))),
+            "{source}: {refused:?}"
+        );
+    }
+    let allowed = "**{# * #}{{ '=' * 3 }}{{ '*' }} * {% raw %}{{ 2 * 3 }}{% endraw %}";
+    assert_eq!(render(allowed, &[]).unwrap(), "**===* * {{ 2 * 3 }}");
+}
+
+#[test]
+fn methods_make_no_more_than_a_prompt() {
+    let fits = "{{ '{:>3}|{}'.format(1, 'a') }} {{ ', '.join(['a', 1]) }}";
+    assert_eq!(render(fits, &[]).unwrap(), "  1|a a, 1");
+    let list = "x, ".repeat(2000);
+    for source in [
+        "{{ '{:9999999999}'.format(1) }}",
+        "{{ '{:.99999f}'.format(1.0) }}",
+        "{{ '{:{}}'.format(1, 9999999999) }}",
+        &format!("{{% set x = 'a' * 9999 %}}{{{{ ''.join([{list}])|length }}}}"),
+    ] {
+        let error = render(source, &[]).unwrap_err();
+        assert!(matches!(error, TemplateError::Failed(_)), "{error}");
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+}
+
+#[test]
+fn json_has_few_blanks() {
+    let list = r#"{{ ["<", 1]|tojson }} {{ [1]|tojson(2) }} {{ [1]|tojson(indent=none) }}"#;
+    let written = r#"["\u003c", 1] [
+  1
+] [1]"#;
+    assert_eq!(render(list, &[]).unwrap(), written);
+    for source in [
+        "{{ [1]|tojson(99999999999) }}",
+        "{{ [1]|tojson(indent=17) }}",
+        "{{ [[1]]|map('tojson', 99999999999)|list }}",
+    ] {
+        let error = render(source, &[]).unwrap_err();
+        assert!(matches!(error, TemplateError::Failed(_)), "{error}");
+        assert!(error.to_string().contains("16 at most"), "{error}");
+    }
+    let many = "{% for i in range(9999) %}{% set x = bos_token|tojson %}{% endfor %}";
+    let template = ChatTemplate::new(many, "a".repeat(9999), "").unwrap();
+    let error = template.render(&[], false).unwrap_err();
+    assert!(matches!(error, TemplateError::OutOfFuel(_)), "{error}");
+}
+
+#[test]
 fn chatml() {
     let user = [Message::new("user", "Hi")];
     let template = ChatTemplate::new(CHATML, "", "").unwrap();
@@ -96,7 +154,7 @@ fn a_template_may_refuse() {
 fn a_template_that_loops_is_refused() {
     for source in [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{% for a in range(9999) %}{% for b in range(9999) %}{% set x = a * b %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% set x = a + b %}{% endfor %}{% endfor %}",
         "{% macro f(n) %}{% for i in range(50000) %}{{ f(n) }}{% endfor %}{% endmacro %}{{ f(1) }}",
     ] {
         let error = render(source, &hello()).unwrap_err();

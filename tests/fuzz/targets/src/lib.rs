@@ -10,6 +10,7 @@ mod chunk_map;
 mod control;
 mod folder;
 mod gguf_file;
+mod keys;
 mod mesh;
 mod model;
 mod model_seeds;
@@ -82,6 +83,13 @@ pub const TARGETS: &[Target] = &[
         seeds: text::seeds,
     },
     Target {
+        name: "keys",
+        run: keys::keys,
+        memory_bytes: MIB,
+        input_bytes: 3 * KIB,
+        seeds: keys::seeds,
+    },
+    Target {
         name: "gguf",
         run: model::gguf,
         memory_bytes: 32 * MIB,
@@ -120,8 +128,8 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "template",
         run: model::template,
-        // its fuel is bytes too
-        memory_bytes: 256 * MIB,
+        // its fuel is worth 64 MB, which may be copied once
+        memory_bytes: 192 * MIB,
         input_bytes: 4 * KIB,
         seeds: model_seeds::template,
     },

@@ -65,6 +65,7 @@ replays!(
     control,
     envelope,
     gguf,
+    keys,
     safetensors,
     template,
     text,
