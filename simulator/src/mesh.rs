@@ -372,7 +372,7 @@ impl Admin {
 
     /// Revokes a key, signed by the key of the root.
     pub fn revoke_key(&mut self, key: PublicKey) -> Command {
-        let signed = self.revocation(RevokeTarget::Key(key));
+        let signed = Self::revocation(RevokeTarget::Key(key));
         let envelope = seal(Kind::Revoke, self.mesh_id, signed, &[&self.root_key]);
         self.admit(&envelope);
         Command::Import(vec![envelope.encode()])
@@ -380,7 +380,7 @@ impl Admin {
 
     /// Revokes a key of a role, signed by itself.
     pub fn revoke_itself(&mut self, role: &'static str) -> Command {
-        let signed = self.revocation(RevokeTarget::Key(self.key(role)));
+        let signed = Self::revocation(RevokeTarget::Key(self.key(role)));
         let own = &self.keys[role][0];
         let envelope = seal(Kind::Revoke, self.mesh_id, signed, &[own]);
         self.admit(&envelope);
@@ -389,7 +389,7 @@ impl Admin {
 
     /// Revokes a release.
     pub fn revoke_release(&mut self, release: RecordId) -> Command {
-        let signed = self.revocation(RevokeTarget::Release(release));
+        let signed = Self::revocation(RevokeTarget::Release(release));
         let envelope = self.sign("release", Kind::Revoke, signed);
         self.admit(&envelope);
         Command::Import(vec![envelope.encode()])
@@ -452,7 +452,7 @@ impl Admin {
         Command::Import(vec![envelope.encode()])
     }
 
-    fn revocation(&self, target: RevokeTarget) -> Vec<u8> {
+    fn revocation(target: RevokeTarget) -> Vec<u8> {
         codec::encode(&Revoke {
             target,
             reason: "lost".to_owned(),

@@ -23,6 +23,7 @@ use crate::{
 
 /// What one virtual node is.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is a fault of its own
 pub struct NodeSpec {
     /// Bytes a second that it can send.
     pub uplink_bytes_per_sec: u64,

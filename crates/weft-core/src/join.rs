@@ -35,7 +35,7 @@ struct Passed {
     /// Who sent it here, and wants to know how it ends.
     askers: Vec<Peer>,
     since_us: u64,
-    passed_us: Option<u64>,
+    sent_us: Option<u64>,
     refused_us: Option<u64>,
     /// The driver looks at it.
     enrolling: bool,
@@ -306,12 +306,12 @@ impl<P: Payload> Node<P> {
         };
         let pause_us = bounds::FORWARD_PAUSE_US;
         let early = passed
-            .passed_us
+            .sent_us
             .is_some_and(|at_us| now_us < at_us + pause_us);
         if early || !self.joins.forwards.take(bounds::FORWARDS, now_us) {
             return;
         }
-        passed.passed_us = Some(now_us);
+        passed.sent_us = Some(now_us);
         let join = Control::Join {
             request,
             hops: hops + 1,

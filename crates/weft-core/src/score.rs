@@ -44,7 +44,7 @@ impl Meter {
         left
     }
 
-    pub(crate) fn has_room(&self, rate: Rate, now_us: u64) -> bool {
+    pub(crate) fn has_room(self, rate: Rate, now_us: u64) -> bool {
         self.free_us.saturating_sub(now_us) + rate.each_us <= rate.burst * rate.each_us
     }
 
@@ -54,7 +54,7 @@ impl Meter {
     }
 
     /// When there will be one.
-    pub(crate) fn ready_us(&self, rate: Rate) -> u64 {
+    pub(crate) fn ready_us(self, rate: Rate) -> u64 {
         self.free_us.saturating_sub((rate.burst - 1) * rate.each_us)
     }
 }
