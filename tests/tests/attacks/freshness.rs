@@ -27,7 +27,11 @@ fn raised() -> (Mesh, Envelope) {
 fn rollback() {
     let (mut mesh, first) = raised();
     let newest = mesh.trust.head(&name("stable")).unwrap().id();
-    assert_eq!(mesh.admit(&first), Ok(Admission::Known), "replayed: nothing happens");
+    assert_eq!(
+        mesh.admit(&first),
+        Ok(Admission::Known),
+        "replayed: nothing happens"
+    );
     let old = mesh.trust.heads(&name("stable"))[0].release;
     let again = Head {
         release: old,
@@ -38,7 +42,10 @@ fn rollback() {
         counter_floor: 1,
         ..again.clone()
     };
-    for (head, what) in [(again, "a release below the floor"), (lower, "a lower floor")] {
+    for (head, what) in [
+        (again, "a release below the floor"),
+        (lower, "a lower floor"),
+    ] {
         let envelope = mesh.seal(Kind::Head, &head, &HEADS[..2]);
         let refusal = mesh.admit(&envelope).unwrap_err();
         assert_eq!(refusal.attack(), "rollback", "{what}: {refusal}");
@@ -75,7 +82,10 @@ fn fast_forward() {
         ..mesh.next("beta", evil)
     };
     let envelope = mesh.seal(Kind::Head, &far, &BETA[..1]);
-    assert!(matches!(mesh.admit(&envelope), Err(Refusal::BrokenChain { .. })));
+    assert!(matches!(
+        mesh.admit(&envelope),
+        Err(Refusal::BrokenChain { .. })
+    ));
     let mut root = next_root(&mesh.trust).unwrap();
     root.resets = vec![Reset {
         channel: name("beta"),
@@ -141,8 +151,14 @@ fn replay_to_another_node() {
     // an enrolment names its node: who shows another's proves nothing for itself
     let mut mesh = fleet();
     mesh.put(Kind::Enroll, &enroll(60, 0, "north"), &[40]);
-    assert!(matches!(mesh.trust.standing(&node(60), NOW_S), Standing::Member(_)));
-    assert!(matches!(mesh.trust.standing(&node(61), NOW_S), Standing::Stranger));
+    assert!(matches!(
+        mesh.trust.standing(&node(60), NOW_S),
+        Standing::Member(_)
+    ));
+    assert!(matches!(
+        mesh.trust.standing(&node(61), NOW_S),
+        Standing::Stranger
+    ));
     // over connections: node 2 shows node 1's enrolment, and is let no further than the door
     let release = model("1.0.0", 4);
     let mut admin = Admin::new(51);
@@ -179,7 +195,10 @@ fn time_set_back() {
     let (mut world, mut admin, channel) = ring(Admin::new(52), 52, 2, &[&release], spec);
     settle(&mut world, &mut admin, &channel, &release);
     let time = world.node(1).unwrap().status().time;
-    assert!(time.now_s >= weft_sim::NOW_S && time.state == Freshness::Unknown, "{time:?}");
+    assert!(
+        time.now_s >= weft_sim::NOW_S && time.state == Freshness::Unknown,
+        "{time:?}"
+    );
     let time = world.node(0).unwrap().status().time;
     assert_eq!(time.state, Freshness::Fresh, "{time:?}");
     // a root that ran out does not become fresh by a clock that is behind
@@ -188,8 +207,14 @@ fn time_set_back() {
     world.run(100 * SECOND_US, |_| false);
     for index in 0..2 {
         let time = world.node(index).unwrap().status().time;
-        assert!(time.state != Freshness::Fresh && time.floor_s >= from_s, "{time:?}");
-        assert!(world.active(index, &channel).is_some(), "what is active stays");
+        assert!(
+            time.state != Freshness::Fresh && time.floor_s >= from_s,
+            "{time:?}"
+        );
+        assert!(
+            world.active(index, &channel).is_some(),
+            "what is active stays"
+        );
     }
 }
 
@@ -237,9 +262,10 @@ fn disk_image_restored() {
     *world.disk(1) = image;
     world.start(1);
     assert!(world.run(130 * SECOND_US, |world| all_active(world, &channel, new_id)));
-    let told = world.events.iter().any(|(_, node, event)| {
-        *node == 1 && matches!(event, Event::MemoryOlder { .. })
-    });
+    let told = world
+        .events
+        .iter()
+        .any(|(_, node, event)| *node == 1 && matches!(event, Event::MemoryOlder { .. }));
     assert!(told, "it learns from its neighbours, and says so");
     let status = world.node(1).unwrap().status();
     assert!(status.restored_from_older_image.is_some());

@@ -8,8 +8,7 @@ use crate::{
     fleet::{BETA, HEADS, RELEASERS, fleet, only, role_of},
     mesh::{ROOT, file, name, release},
     worlds::{
-        CHUNK_BYTES, SECOND_US, all_active, model, plain, publish, ring, settle,
-        was_activated,
+        CHUNK_BYTES, SECOND_US, all_active, model, plain, publish, ring, settle, was_activated,
     },
 };
 
@@ -30,7 +29,10 @@ fn arbitrary_software() {
     assert!(all_active(&world, &channel, good_id));
     assert!(!was_activated(&world, evil_id) && !was_activated(&world, foreign_id));
     for index in 1..4 {
-        assert!(!world.disk(index).holds_whole(&evil.file), "not even fetched");
+        assert!(
+            !world.disk(index).holds_whole(&evil.file),
+            "not even fetched"
+        );
         assert_eq!(world.node(index).unwrap().trust().releases().count(), 1);
     }
 }
@@ -45,7 +47,13 @@ fn mix_and_match() {
             role.channels = only(&["stable"]);
         }
     }
-    root.roles.push(role_of("trial", &[50], 1, &[Kind::Release], only(&["beta"])));
+    root.roles.push(role_of(
+        "trial",
+        &[50],
+        1,
+        &[Kind::Release],
+        only(&["beta"]),
+    ));
     root.roles.sort_by(|a, b| a.name.cmp(&b.name));
     mesh.put(Kind::Root, &root, &ROOT);
     let (trial, _) = mesh.put(Kind::Release, &release("0.9.0", 9), &[50]);
@@ -69,7 +77,10 @@ fn mix_and_match() {
     assert_eq!(mesh.admit(&envelope).unwrap_err().attack(), "mix-and-match");
     // keys of one channel's heads sign no other channel's
     let envelope = mesh.seal(Kind::Head, &mesh.next("stable", good), &BETA);
-    assert!(matches!(mesh.admit(&envelope), Err(Refusal::BelowThreshold { have: 0, .. })));
+    assert!(matches!(
+        mesh.admit(&envelope),
+        Err(Refusal::BelowThreshold { have: 0, .. })
+    ));
     assert_ne!(Scope::All, only(&["stable"]));
 }
 
@@ -87,7 +98,10 @@ fn partial_install() {
     for _ in 0..12 {
         world.run(7 * SECOND_US / 10, |_| false);
         let active = world.active(1, &channel);
-        assert!(active == Some(old_id) || active == Some(new_id), "one complete slot: {active:?}");
+        assert!(
+            active == Some(old_id) || active == Some(new_id),
+            "one complete slot: {active:?}"
+        );
         if active == Some(new_id) {
             assert!(world.disk(1).was_whole(&new.file));
         }
@@ -107,7 +121,8 @@ fn substituted_chunk() {
     };
     let (mut world, mut admin, channel) = ring(Admin::new(34), 34, 3, &[&release], spec);
     let id = publish(&mut world, &mut admin, &release);
-    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel) == Some(id)));
+    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel)
+        == Some(id)));
     let liar = world.key(1);
     assert!(world.disk(2).holds_whole(&release.file));
     let kept = world.events.iter().any(|(_, node, event)| {
@@ -133,7 +148,10 @@ fn wrong_hardware() {
         assert!(all_active(&world, &channel, good_id) && !was_activated(&world, id));
         let status = world.node(1).unwrap().status();
         assert_eq!(status.channels[0].phase, Phase::Refused);
-        assert!(!world.disk(1).holds_whole(&unfit.file), "nothing is fetched that cannot run");
+        assert!(
+            !world.disk(1).holds_whole(&unfit.file),
+            "nothing is fetched that cannot run"
+        );
     }
 }
 
@@ -141,8 +159,25 @@ fn wrong_hardware() {
 fn path_escape() {
     let mut mesh = fleet();
     let escapes = [
-        "../model.gguf", "a/../../b", "/etc/passwd", "a//b", "./a", "a/./b", "a/", "", ".hidden",
-        "a/.ssh", "c:\\a", "a\\b", "a\0b", "a\nb", "nul ", "a.", "é", "a/b/c/d/e/f/g/h/i", "~",
+        "../model.gguf",
+        "a/../../b",
+        "/etc/passwd",
+        "a//b",
+        "./a",
+        "a/./b",
+        "a/",
+        "",
+        ".hidden",
+        "a/.ssh",
+        "c:\\a",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "nul ",
+        "a.",
+        "é",
+        "a/b/c/d/e/f/g/h/i",
+        "~",
     ];
     for path in escapes {
         let mut body = release("1.0.0", 1);
@@ -152,15 +187,23 @@ fn path_escape() {
         }];
         let envelope = mesh.seal(Kind::Release, &body, &RELEASERS[..2]);
         let refusal = mesh.admit(&envelope).unwrap_err();
-        assert!(matches!(refusal, Refusal::Invalid { .. }), "{path:?}: {refusal}");
+        assert!(
+            matches!(refusal, Refusal::Invalid { .. }),
+            "{path:?}: {refusal}"
+        );
     }
     // two names for one file, where a file system folds case, and a file where a folder is
     for (a, b) in [("Model.gguf", "model.gguf"), ("a", "a/b")] {
         let mut body = release("1.0.0", 1);
         body.variants[0].files = vec![file(a, "x"), file(b, "y")];
-        body.variants[0].files.sort_by(|one, other| one.path.cmp(&other.path));
+        body.variants[0]
+            .files
+            .sort_by(|one, other| one.path.cmp(&other.path));
         let envelope = mesh.seal(Kind::Release, &body, &RELEASERS[..2]);
-        assert!(matches!(mesh.admit(&envelope), Err(Refusal::Invalid { .. })), "{a} and {b}");
+        assert!(
+            matches!(mesh.admit(&envelope), Err(Refusal::Invalid { .. })),
+            "{a} and {b}"
+        );
     }
     let long = mesh.seal(Kind::Release, &release("1.0.0", 1), &RELEASERS[..2]);
     mesh.admit_new(&long);

@@ -1,14 +1,14 @@
 //! Keys that are stolen: below a threshold, at it, and what recovery takes.
 
-use weft_record::{
-    Admission, Head, Kind, Refusal, Reset, Verdict, keep_what_stands, next_root,
-};
+use weft_record::{Admission, Head, Kind, Refusal, Reset, Verdict, keep_what_stands, next_root};
 use weft_sim::{Admin, Base};
 
 use crate::{
     fleet::{HEADS, RELEASERS, fleet, revoke_key},
     mesh::{NOW_S, ROOT, name, public, release},
-    worlds::{SECOND_US, all_active, attacks_seen, model, plain, publish, ring, settle, was_activated},
+    worlds::{
+        SECOND_US, all_active, attacks_seen, model, plain, publish, ring, settle, was_activated,
+    },
 };
 
 #[test]
@@ -28,11 +28,23 @@ fn key_compromise_below_threshold() {
     let root = mesh.seal(Kind::Root, &next_root(&mesh.trust).unwrap(), &stolen);
     for envelope in [&evil, &head, &root, &evil, &head, &root] {
         let refusal = mesh.admit(envelope).unwrap_err();
-        assert!(matches!(refusal, Refusal::BelowThreshold { have: 1, need: 2, .. }), "{refusal}");
+        assert!(
+            matches!(
+                refusal,
+                Refusal::BelowThreshold {
+                    have: 1,
+                    need: 2,
+                    ..
+                }
+            ),
+            "{refusal}"
+        );
         assert_eq!(refusal.attack(), "key compromise below threshold");
     }
     assert_eq!(mesh.trust.digest(), before);
-    assert!(matches!(mesh.trust.verdict(&name("stable")), Verdict::Go(head) if head.release == good));
+    assert!(
+        matches!(mesh.trust.verdict(&name("stable")), Verdict::Go(head) if head.release == good)
+    );
 }
 
 #[test]
@@ -45,10 +57,14 @@ fn key_compromise_at_threshold_and_recovery() {
     // the thief has all that it takes: nothing can tell it from the admin...
     let mut thief = admin.twin();
     let evil_id = publish(&mut world, &mut thief, &evil);
-    assert!(world.run(120 * SECOND_US, |world| all_active(world, &channel, evil_id)));
+    assert!(world.run(120 * SECOND_US, |world| all_active(
+        world, &channel, evil_id
+    )));
     // ...until the root names new keys, and the last head that it trusts
     world.command(1, admin.rotate(&["head", "release"], Base::Head(base)));
-    assert!(world.run(200 * SECOND_US, |world| all_active(world, &channel, good_id)));
+    assert!(world.run(200 * SECOND_US, |world| all_active(
+        world, &channel, good_id
+    )));
     let (_, more) = thief.forge(&model("6.6.7", 8));
     world.command(0, more);
     world.run(60 * SECOND_US, |_| false);
@@ -69,7 +85,10 @@ fn stolen_release_key_alone_installs_nothing() {
     assert!(all_active(&world, &channel, good_id));
     assert!(!was_activated(&world, evil_id));
     for index in 1..4 {
-        assert!(!world.disk(index).holds_whole(&evil.file), "not even fetched");
+        assert!(
+            !world.disk(index).holds_whole(&evil.file),
+            "not even fetched"
+        );
     }
 }
 
@@ -87,7 +106,11 @@ fn one_admins_pair_at_threshold_two_installs_nothing() {
     assert!(all_active(&world, &channel, good_id));
     assert!(!was_activated(&world, evil_id));
     let seen = attacks_seen(&world, 0);
-    assert!(seen.iter().any(|attack| attack == "key compromise below threshold"), "{seen:?}");
+    assert!(
+        seen.iter()
+            .any(|attack| attack == "key compromise below threshold"),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -99,7 +122,10 @@ fn self_revoke_moves_no_slot_back() {
     let mut thief = admin.twin();
     world.command(2, admin.revoke_itself("head"));
     world.run(120 * SECOND_US, |_| false);
-    assert!(all_active(&world, &channel, newest), "what runs goes on running");
+    assert!(
+        all_active(&world, &channel, newest),
+        "what runs goes on running"
+    );
     // and what the key signs after that comes to nothing
     let (late, command) = thief.publish(&model("6.6.6", 8));
     world.command(1, command);

@@ -35,18 +35,27 @@ fn every_test_that_the_threat_model_names_exists() {
     for (path, test) in &named {
         let source = fs::read_to_string(root.join(path));
         let source = source.unwrap_or_else(|error| panic!("{path}: {error}"));
-        assert!(tests_of(&source).contains(test), "{path} has no test {test}");
+        assert!(
+            tests_of(&source).contains(test),
+            "{path} has no test {test}"
+        );
     }
     // and every attack of this suite is in the document
     let suite = root.join("tests/tests/attacks");
     for entry in fs::read_dir(suite).unwrap() {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        if file == "named.rs" {
+            continue;
+        }
         for test in tests_of(&fs::read_to_string(&path).unwrap()) {
             let is_named = named
                 .iter()
                 .any(|(path, name)| path.ends_with(&format!("attacks/{file}")) && *name == test);
-            assert!(is_named, "docs/threat-model.md does not name {file}::{test}");
+            assert!(
+                is_named,
+                "docs/threat-model.md does not name {file}::{test}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Peers that send too much, too little or too slowly, or that are too many.
 
 use weft_core::{ChunkRef, Command, Control, Event, Message};
-use weft_record::{Envelope, Hash, Kind, Refusal, TrustDigest, bounds};
+use weft_record::{Envelope, Hash, Kind, Refusal, bounds};
 use weft_sim::{Admin, NodeSpec, Virtual, VirtualDisk, World};
 
 use crate::{
@@ -19,7 +19,10 @@ fn endless_data() {
         assert!(Envelope::decode(&bytes).is_err());
     }
     let long = vec![1; bounds::MAX_RECORD_BYTES + 1];
-    assert!(matches!(Envelope::decode(&long), Err(Refusal::TooLong { .. })));
+    assert!(matches!(
+        Envelope::decode(&long),
+        Err(Refusal::TooLong { .. })
+    ));
     // a member sends chunks that nobody asked for, then messages without end
     let release = model("1.0.0", 16);
     let mut admin = Admin::new(61);
@@ -32,7 +35,7 @@ fn endless_data() {
     let sender = world.add_member(&mut admin, puppet(), VirtualDisk::default());
     world.connect(0, 1);
     world.connect(1, sender);
-    greet(&mut world, &mut admin, sender, 1);
+    let hello = greet(&mut world, &mut admin, sender, 1);
     for index in 0..500 {
         let chunk = ChunkRef {
             file: release.file,
@@ -40,12 +43,19 @@ fn endless_data() {
         };
         let data = Virtual::chunk(Hash::of(&[1]), 1 << 20);
         world.say(sender, 1, Message::Data(chunk, data));
-        let digest = TrustDigest::default();
-        world.say(sender, 1, Message::Control(Control::Digest(digest)));
+        world.say(sender, 1, Message::Control(hello.clone()));
     }
     let id = publish(&mut world, &mut admin, &release);
-    assert!(world.run(120 * SECOND_US, |world| world.active(1, &channel) == Some(id)));
-    assert_eq!(world.disk(1).chunk_writes, 16, "only what was asked for is written");
+    assert!(world.run(120 * SECOND_US, |world| world.active(1, &channel)
+        == Some(id)));
+    assert_eq!(
+        world.disk(1).chunk_writes,
+        16,
+        "only what was asked for is written"
+    );
+    // its line is no endless one either
+    world.run(120 * SECOND_US, |_| false);
+    assert_eq!(world.disk(1).chunk_writes, 16);
     let key = world.key(sender);
     let let_go = world.events.iter().any(|(_, node, event)| {
         *node == 1 && matches!(event, Event::PeerLetGo { peer, .. } if *peer == key)
@@ -54,7 +64,7 @@ fn endless_data() {
 }
 
 /// What a member says first.
-fn greet(world: &mut World, admin: &mut Admin, from: usize, to: usize) {
+fn greet(world: &mut World, admin: &mut Admin, from: usize, to: usize) -> Control {
     let enrolment = admin.enroll(world.key(from));
     let root = admin.trust().root().unwrap();
     let hello = Control::Hello {
@@ -63,7 +73,8 @@ fn greet(world: &mut World, admin: &mut Admin, from: usize, to: usize) {
         root: root.id(),
         enrolment: Some(enrolment),
     };
-    world.say(from, to, Message::Control(hello));
+    world.say(from, to, Message::Control(hello.clone()));
+    hello
 }
 
 #[test]
@@ -77,7 +88,8 @@ fn slow_drip() {
     let (mut world, mut admin, channel) = ring(Admin::new(62), 62, 3, &[&release], spec);
     world.disk(1).preload(&release);
     let id = publish(&mut world, &mut admin, &release);
-    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel) == Some(id)));
+    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel)
+        == Some(id)));
     // and one with a thin line delays nobody for longer than a request may take
     let thin = |index| NodeSpec {
         uplink_bytes_per_sec: if index == 1 { 2_000 } else { 12_500_000 },
@@ -86,7 +98,8 @@ fn slow_drip() {
     let (mut world, mut admin, channel) = ring(Admin::new(63), 63, 3, &[&release], thin);
     world.disk(1).preload(&release);
     let id = publish(&mut world, &mut admin, &release);
-    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel) == Some(id)));
+    assert!(world.run(200 * SECOND_US, |world| world.active(2, &channel)
+        == Some(id)));
 }
 
 #[test]
@@ -105,8 +118,16 @@ fn sybil() {
         (0..2).all(|index| world.active(index, &channel) == Some(id))
     }));
     let members = world.node(1).unwrap().status().members;
-    assert_eq!(members, [world.key(0)], "keys cost nothing, and count for nothing");
-    assert!(strangers.iter().all(|&index| world.active(index, &channel).is_none()));
+    assert_eq!(
+        members,
+        [world.key(0)],
+        "keys cost nothing, and count for nothing"
+    );
+    assert!(
+        strangers
+            .iter()
+            .all(|&index| world.active(index, &channel).is_none())
+    );
 }
 
 #[test]
@@ -133,7 +154,8 @@ fn eclipse_by_all_but_one_honest_peer() {
     world.run(30 * SECOND_US, |_| false);
     assert_eq!(world.active(1, &channel), Some(old_id));
     let id = publish(&mut world, &mut admin, &new);
-    assert!(world.run(300 * SECOND_US, |world| world.active(1, &channel) == Some(id)));
+    assert!(world.run(300 * SECOND_US, |world| world.active(1, &channel)
+        == Some(id)));
 }
 
 #[test]
@@ -184,7 +206,8 @@ fn record_flood() {
     }
     world.command(0, Command::Import(records_of(&command)));
     let id = admin.trust().head(&channel).unwrap().release;
-    assert!(world.run(120 * SECOND_US, |world| world.active(1, &channel) == Some(id)));
+    assert!(world.run(120 * SECOND_US, |world| world.active(1, &channel)
+        == Some(id)));
     let key = world.key(flooder);
     let let_go = world.events.iter().any(|(_, node, event)| {
         *node == 1 && matches!(event, Event::PeerLetGo { peer, .. } if *peer == key)

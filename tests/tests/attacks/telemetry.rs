@@ -25,13 +25,19 @@ fn unenrolled_aggregate() {
     let body = task(&mesh, LEADER, HELPER);
     let envelope = mesh.seal(Kind::Task, &body, &[TELEMETRY]);
     let waiting = mesh.admit(&envelope);
-    assert!(matches!(waiting, Ok(weft_record::Admission::Waiting(_))), "{waiting:?}");
+    assert!(
+        matches!(waiting, Ok(weft_record::Admission::Waiting(_))),
+        "{waiting:?}"
+    );
     let sum = mesh.seal(
         Kind::Aggregate,
         &aggregate(envelope.record_id(), HEAD, [5, 5, 5, 5]),
         &[LEADER, HELPER],
     );
-    assert!(!matches!(mesh.admit(&sum), Ok(weft_record::Admission::New(..))));
+    assert!(!matches!(
+        mesh.admit(&sum),
+        Ok(weft_record::Admission::New(..))
+    ));
     // one that leaves takes its sums with it
     let (mut mesh, id) = counting();
     let sum = aggregate(id, HEAD, [5, 5, 5, 5]);
@@ -51,10 +57,18 @@ fn forged_aggregate() {
     let (mut mesh, id) = counting();
     let good = aggregate(id, HEAD, [5, 5, 5, 5]);
     // by one of the two, by admins, by anybody
-    for seeds in [&[LEADER][..], &[HELPER], &[LEADER, 99], &[1, 2, 3, 10, 11, 20, 21, 45]] {
+    for seeds in [
+        &[LEADER][..],
+        &[HELPER],
+        &[LEADER, 99],
+        &[1, 2, 3, 10, 11, 20, 21, 45],
+    ] {
         let envelope = mesh.seal(Kind::Aggregate, &good, seeds);
         let refusal = mesh.admit(&envelope).unwrap_err();
-        assert!(matches!(refusal, Refusal::BelowThreshold { need: 2, .. }), "{refusal}");
+        assert!(
+            matches!(refusal, Refusal::BelowThreshold { need: 2, .. }),
+            "{refusal}"
+        );
     }
     // signed sums over other numbers
     let mut moved = mesh.seal(Kind::Aggregate, &good, &[LEADER, HELPER]);
@@ -71,7 +85,10 @@ fn forged_aggregate() {
     };
     for body in [few, narrow] {
         let envelope = mesh.seal(Kind::Aggregate, &body, &[LEADER, HELPER]);
-        assert_eq!(mesh.admit(&envelope).unwrap_err().attack(), "forged aggregate");
+        assert_eq!(
+            mesh.admit(&envelope).unwrap_err().attack(),
+            "forged aggregate"
+        );
     }
     // a task that asks for less than the root's k never counts
     let lax = Task {
@@ -83,6 +100,10 @@ fn forged_aggregate() {
     assert!(mesh.trust.aggregates(&id).is_empty());
     mesh.put(Kind::Aggregate, &good, &[LEADER, HELPER]);
     // both aggregators together, twice: neither sum counts
-    mesh.put(Kind::Aggregate, &aggregate(id, HEAD, [20, 0, 0, 0]), &[LEADER, HELPER]);
+    mesh.put(
+        Kind::Aggregate,
+        &aggregate(id, HEAD, [20, 0, 0, 0]),
+        &[LEADER, HELPER],
+    );
     assert!(mesh.trust.aggregates(&id).is_empty());
 }

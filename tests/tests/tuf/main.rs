@@ -40,14 +40,20 @@ fn every_case_ends_as_it_says() {
 fn every_case_says_what_it_is_like_and_has_a_name_of_its_own() {
     let cases = rows(CASES);
     assert!(cases.len() >= 40, "only {} cases", cases.len());
-    let names: BTreeSet<&str> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> = cases
+        .iter()
+        .map(|case| case["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names.len(), cases.len());
     for case in &cases {
         assert!(case["like"].is_string(), "{case}");
         assert!(!case["steps"].as_array().unwrap().is_empty(), "{case}");
     }
     for case in rows(NOT_APPLICABLE) {
-        assert!(case["like"].is_string() && case["because"].is_string(), "{case}");
+        assert!(
+            case["like"].is_string() && case["because"].is_string(),
+            "{case}"
+        );
     }
 }
 

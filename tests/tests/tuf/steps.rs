@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use weft_keys::PublicKey;
 use weft_record::{
-    Admission, Envelope, Hash, Head, Kind, RecordId, Refusal, Release, Reset, Role, Root, TimeState,
-    Verdict, codec, head_after, next_root,
+    Admission, Envelope, Hash, Head, Kind, RecordId, Refusal, Release, Reset, Role, Root,
+    TimeState, Verdict, codec, head_after, next_root,
 };
 
 use crate::mesh::{Mesh, NOW_S, key, name, public, release};
@@ -56,7 +56,8 @@ impl Table {
             return self.look(&step["holds"]);
         };
         if let Some(name) = step.get("as") {
-            self.shown.insert(name.as_str().unwrap().to_owned(), shown.clone());
+            self.shown
+                .insert(name.as_str().unwrap().to_owned(), shown.clone());
         }
         // `unseen`: made, and kept from the verifier
         if step.get("unseen").is_none() {
@@ -66,7 +67,10 @@ impl Table {
 
     fn show(&mut self, envelope: Envelope, step: &Value) {
         let before = self.mesh.trust.digest();
-        let outcome = self.mesh.trust.admit(envelope.clone(), self.now_s, &mut self.mesh.memo);
+        let outcome = self
+            .mesh
+            .trust
+            .admit(envelope.clone(), self.now_s, &mut self.mesh.memo);
         let said = told(&outcome);
         let expected = step["expect"].as_str().unwrap();
         assert_eq!(said, expected, "{}: {step}: {outcome:?}", self.case);
@@ -83,7 +87,12 @@ impl Table {
             let held = self.mesh.trust.envelope(&envelope.record_id());
             if let Some(held) = held {
                 assert_eq!(held.body, envelope.body, "{}", self.case);
-                assert_eq!(Envelope::decode(&held.encode()).as_ref(), Ok(held), "{}", self.case);
+                assert_eq!(
+                    Envelope::decode(&held.encode()).as_ref(),
+                    Ok(held),
+                    "{}",
+                    self.case
+                );
             }
         }
     }
@@ -141,7 +150,11 @@ impl Table {
             return;
         }
         if !root.roles.iter().any(|role| role.name == name(text)) {
-            let like: &Role = root.roles.iter().find(|role| role.name == name("release")).unwrap();
+            let like: &Role = root
+                .roles
+                .iter()
+                .find(|role| role.name == name("release"))
+                .unwrap();
             let fresh = Role {
                 name: name(text),
                 kinds: vec![changed["kind"].as_u64().unwrap() as u8],
@@ -150,7 +163,11 @@ impl Table {
             root.roles.push(fresh);
             root.roles.sort_by(|a, b| a.name.cmp(&b.name));
         }
-        let role = root.roles.iter_mut().find(|role| role.name == name(text)).unwrap();
+        let role = root
+            .roles
+            .iter_mut()
+            .find(|role| role.name == name(text))
+            .unwrap();
         role.keys = keys_of(&changed["keys"]);
         if let Some(threshold) = changed.get("threshold") {
             role.threshold = threshold.as_u64().unwrap() as u16;
@@ -211,7 +228,12 @@ impl Table {
             Ok(envelope) => self.show(envelope, step),
             Err(refusal) => {
                 let said = told(&Err(refusal));
-                assert_eq!(said, step["expect"].as_str().unwrap(), "{}: {step}", self.case);
+                assert_eq!(
+                    said,
+                    step["expect"].as_str().unwrap(),
+                    "{}: {step}",
+                    self.case
+                );
             }
         }
     }
@@ -223,7 +245,11 @@ impl Table {
         let case = &self.case;
         let channel = name(holds["channel"].as_str().unwrap_or("stable"));
         if let Some(version) = holds.get("root") {
-            assert_eq!(trust.root().unwrap().version, version.as_u64().unwrap(), "{case}");
+            assert_eq!(
+                trust.root().unwrap().version,
+                version.as_u64().unwrap(),
+                "{case}"
+            );
         }
         if let Some(asks) = holds.get("asks") {
             let found = match trust.verdict(&channel) {
@@ -234,7 +260,11 @@ impl Table {
             assert_eq!(found, expected, "{case}: {holds}");
         }
         if let Some(floor) = holds.get("floor") {
-            assert_eq!(trust.floor(&channel), floor.as_u64().unwrap(), "{case}: {holds}");
+            assert_eq!(
+                trust.floor(&channel),
+                floor.as_u64().unwrap(),
+                "{case}: {holds}"
+            );
         }
         if let Some(time) = holds.get("time") {
             let state = match trust.time_state(self.now_s) {
@@ -247,7 +277,11 @@ impl Table {
         for (field, expected) in [("has", true), ("lacks", false)] {
             for text in holds[field].as_array().into_iter().flatten() {
                 let id = self.shown[text.as_str().unwrap()].record_id();
-                assert_eq!(trust.envelope(&id).is_some(), expected, "{case}: {holds}: {text}");
+                assert_eq!(
+                    trust.envelope(&id).is_some(),
+                    expected,
+                    "{case}: {holds}: {text}"
+                );
             }
         }
     }

@@ -154,10 +154,9 @@ impl Trust {
             let known = known.clone();
             return self.merge(&body, id, known, &envelope, memo);
         }
-        for seen in [self.half_signed.get(&id), self.once_held(&body, &id)] {
-            if let Some(seen) = seen {
-                envelope.merge_signatures(seen);
-            }
+        let seen = [self.half_signed.get(&id), self.once_held(&body, &id)];
+        for seen in seen.into_iter().flatten() {
+            envelope.merge_signatures(seen);
         }
         let admitted = self.admit_body(body.clone(), id, envelope.clone(), now_s, memo);
         match &admitted {
