@@ -15,7 +15,7 @@ pub(crate) mod words;
 pub(crate) use deliver::{Delivered, Draft, deliver, may_not_sign, refuse_existing};
 pub(crate) use file::{SignedFile, admit_all};
 pub(crate) use genesis::{Genesis, Plan, ROLES, ROOT_VALIDITY_S, new_role};
-pub(crate) use ground::{From, Ground};
+pub(crate) use ground::{From, Ground, without_models};
 pub(crate) use judge::{Judged, State, lines};
 pub(crate) use publish::{HeadOrder, draft_head, draft_release};
 pub(crate) use root_words::root_words;

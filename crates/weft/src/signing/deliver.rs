@@ -77,14 +77,18 @@ pub(crate) fn deliver(
             return Err(may_not_sign(what, signer));
         }
     }
+    // what is kept now bears no new signature
+    keep(ground, [waiting.clone(), unsigned].concat(), out)?;
     ground.add(signed.clone());
     let records = ground.judge(&signed);
-    check(what, &records, ground.home.is_some(), out)?;
-    keep(ground, [waiting.clone(), unsigned].concat(), out)?;
+    if let Err(failure) = check(what, &records, ground.home.is_some(), out) {
+        undo(ground, &waiting, out);
+        return Err(failure);
+    }
     let mut claimed = false;
     for (signer, envelope) in &claims {
         match signer.claim(ground, envelope) {
-            Ok(()) => claimed = true,
+            Ok(took_place) => claimed |= took_place,
             Err(failure) if claimed => return Err(failure),
             Err(failure) => {
                 undo(ground, &waiting, out);
@@ -183,7 +187,7 @@ fn check(
 fn keep(ground: &Ground, records: Vec<Envelope>, out: Option<&Path>) -> Result<(), Failure> {
     match (&ground.home, out) {
         (Some(home), _) => shelf::write(home, &ground.trust, &records),
-        (None, Some(path)) => ground.write(path, false, &records, &[]),
+        (None, Some(path)) => ground.write_drafts(path, &records),
         (None, None) => Ok(()),
     }
 }

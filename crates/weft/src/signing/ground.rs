@@ -1,16 +1,13 @@
 //! What a verb judges by, and where what it signs goes: this folder's node, or files
 //! alone.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use weft_node::{
     Home, HomeError,
     report::{ImportOutcome, ImportReport},
 };
-use weft_record::{Envelope, Kind, RecordId, Root, Trust, Verified};
+use weft_record::{Envelope, Kind, RecordId, Root, Trust};
 
 use super::{
     file::{self, Left, SignedFile},
@@ -40,8 +37,10 @@ pub(crate) struct Ground {
     pub(crate) home: Option<Home>,
     /// Records that are not accepted, with the reason.
     pub(crate) left: Vec<(Envelope, Left)>,
-    /// Releases that the node accepted before.
-    pub(crate) held: BTreeSet<RecordId>,
+    /// What the node itself accepted, without what waits on its shelf.
+    node: Option<Trust>,
+    /// What lay on the shelf.
+    pub(crate) shelf: Vec<Envelope>,
 }
 
 impl Ground {
@@ -74,20 +73,23 @@ impl Ground {
             trust,
             home: None,
             left,
-            held: BTreeSet::new(),
+            node: None,
+            shelf: Vec::new(),
         }
     }
 
     /// This folder's node with what waits on its shelf.
     pub(crate) fn of_home(context: &Context, home: Home) -> Result<Self, Failure> {
         let mut trust = super::trust(context, &home)?;
-        let held = trust.releases().map(Verified::id).collect();
-        let left = file::admit_all(&mut trust, shelf::read(&home)?);
+        let node = Some(trust.clone());
+        let shelf = shelf::read(&home)?;
+        let left = file::admit_all(&mut trust, shelf.clone());
         Ok(Self {
             trust,
             home: Some(home),
             left,
-            held,
+            node,
+            shelf,
         })
     }
 
@@ -175,6 +177,11 @@ impl Ground {
             .collect()
     }
 
+    /// What counts already: for the node, if there is one.
+    pub(crate) fn believed(&self) -> &Trust {
+        self.node.as_ref().unwrap_or(&self.trust)
+    }
+
     /// A record that is known here, accepted or not.
     pub(crate) fn find(&self, id: &RecordId) -> Option<Envelope> {
         let mut left = self.left.iter().map(|(one, _)| one);
@@ -201,7 +208,8 @@ impl Ground {
         judge::judge(&self.trust, &accepted, &left)
     }
 
-    /// Writes all that is known and these records, to a new file or in the place of one.
+    /// Writes all that counts or is on its way, to a new file or in the place of one. Of
+    /// these records it writes enrolments too; one that counts no more is left out.
     pub(crate) fn write(
         &self,
         path: &Path,
@@ -209,23 +217,21 @@ impl Ground {
         records: &[Envelope],
         content: &[&Path],
     ) -> Result<(), Failure> {
+        let counts = |one: &&Envelope| self.trust.envelope(&one.record_id()).is_some();
         let mut further = self.open_records();
-        for envelope in records {
-            let id = envelope.record_id();
-            let refused = |(one, why): &(Envelope, Left)| {
-                one.record_id() == id && matches!(why, Left::Refused(_))
-            };
-            let known = further.iter().any(|one| one.record_id() == id);
-            if !known && !self.left.iter().any(refused) {
-                further.push(envelope.clone());
-            }
-        }
+        further.extend(records.iter().filter(counts).cloned());
         let write = |out: &mut dyn std::io::Write| file::write(out, &self.trust, &further, content);
         if replace {
             file::replace(path, write)
         } else {
             into_new_file(path, write)
         }
+    }
+
+    /// Writes all that counts or is on its way, and drafts that nobody has judged yet.
+    pub(crate) fn write_drafts(&self, path: &Path, drafts: &[Envelope]) -> Result<(), Failure> {
+        let further = [self.open_records(), drafts.to_vec()].concat();
+        into_new_file(path, |out| file::write(out, &self.trust, &further, &[]))
     }
 
     /// Has the node take in what is known here now, and takes it off the shelf.
@@ -250,7 +256,7 @@ impl Ground {
                 None if envelope.kind == Kind::Release.number() => envelope.record_id(),
                 None => return false,
             };
-            content.is_empty() && !self.held.contains(&release)
+            content.is_empty() && self.believed().release(&release).is_none()
         };
         into_new_file(&path, |out| {
             file::write_some(out, &self.trust, &accepted, content, |one| !bare(one))
@@ -261,10 +267,25 @@ impl Ground {
                 .map_err(|error| refusals::import(context, &path, &error))?,
         };
         let named = content.first().copied().unwrap_or(&path);
-        if let Some(failure) = import_failure(context, named, &self.joined(report.clone())) {
+        let mut judged = self.joined(report.clone());
+        if content.is_empty() {
+            without_models(&mut judged);
+        }
+        if let Some(failure) = import_failure(context, named, &judged) {
             return Err(failure);
         }
         shelf::write(home, &self.trust, &self.open_records())?;
         Ok(report)
     }
+}
+
+/// A file of records alone is not to blame for models that are not here, or that it takes
+/// back.
+pub(crate) fn without_models(report: &mut ImportReport) {
+    report.channels.retain(|channel| {
+        !matches!(
+            channel.outcome,
+            ImportOutcome::ReleaseRefused | ImportOutcome::Incomplete | ImportOutcome::Superseded
+        )
+    });
 }

@@ -85,10 +85,11 @@ impl Signer {
     }
 
     /// Writes down beside the key that it signed this record for its place; fails if it
-    /// signed another one for the same place before, in whatever process.
-    pub(crate) fn claim(&self, ground: &Ground, envelope: &Envelope) -> Result<(), Failure> {
+    /// signed another one for the same place before, in whatever process. Tells whether it
+    /// is a record that takes a place.
+    pub(crate) fn claim(&self, ground: &Ground, envelope: &Envelope) -> Result<bool, Failure> {
         let Some(place) = place(envelope) else {
-            return Ok(());
+            return Ok(false);
         };
         let what = words::record(envelope, &ground.releases());
         let refused = |exit: Exit, why: String, next: String| {
@@ -98,7 +99,7 @@ impl Signer {
         let promised = Guard::open(&path)
             .map_err(GuardError::from)
             .and_then(|mut guard| guard.promise(&place, envelope.record_id().as_bytes()));
-        promised.map_err(|error| match error {
+        promised.map(|()| true).map_err(|error| match error {
             GuardError::AlreadySigned { id, .. } => {
                 let id = RecordId(id);
                 let before = match ground.find(&id) {

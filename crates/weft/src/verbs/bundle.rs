@@ -21,7 +21,7 @@ use crate::{
     output::{count, size, table, written},
     progress::Spinner,
     refusals,
-    signing::{self, Ground, Judged, SignedFile, State},
+    signing::{self, Ground, Judged, SignedFile, State, without_models},
 };
 
 /// Carry releases in files, where there is no network.
@@ -133,10 +133,16 @@ impl Import {
             &self.file
         };
         let spinner = Spinner::start(context.output, "taking the bundle in");
-        let (report, waiting) = match Halves::of(context, &home, path)? {
+        // where it cannot be read, whoever takes it in says what is wrong with it
+        let front = SignedFile::open_front(path).ok();
+        let has_models = front.as_ref().is_none_or(|file| file.has_content);
+        let (mut report, waiting) = match Halves::of(context, &home, front)? {
             Some(halves) => halves.take_in(context, &home, path, named)?,
             None => (take_in_whole(context, &home, path)?, Vec::new()),
         };
+        if !has_models {
+            without_models(&mut report);
+        }
         drop(spinner);
         tell(context, named, &report, waiting)
     }
@@ -152,29 +158,30 @@ struct Halves {
 
 impl Halves {
     /// None where the bundle holds no such record and nothing waits here.
-    fn of(context: &Context, home: &Home, path: &Path) -> Result<Option<Self>, Failure> {
-        let Ok(file) = SignedFile::open_front(path) else {
-            // whoever takes it in says what is wrong with it
+    fn of(
+        context: &Context,
+        home: &Home,
+        front: Option<SignedFile>,
+    ) -> Result<Option<Self>, Failure> {
+        let ours = |file: &SignedFile| file.mesh_id == home.settings().mesh_id;
+        let Some(file) = front.filter(ours) else {
             return Ok(None);
         };
-        if file.mesh_id != home.settings().mesh_id {
-            return Ok(None);
-        }
-        let before = signing::trust(context, home)?;
         let mut ground = Ground::of_home(context, context.home()?)?;
-        let waited = signing::shelf::read(home)?;
         ground.add(file.records.clone());
+        let before = ground.believed();
         // records alone, of models that are not here, would keep the node waiting for these
         let bare = !file.has_content
             && file.records.iter().any(|one| {
                 one.kind == Kind::Release.number() && before.release(&one.record_id()).is_none()
             });
-        if waited.is_empty() && ground.open_records().is_empty() && !bare {
+        if ground.shelf.is_empty() && ground.open_records().is_empty() && !bare {
             return Ok(None);
         }
         let is_new = |one: &&Envelope| before.envelope(&one.record_id()).is_none();
+        let new = file.records.iter().filter(is_new).cloned().collect();
         Ok(Some(Self {
-            new: file.records.iter().filter(is_new).cloned().collect(),
+            new,
             has_content: file.has_content,
             ground,
         }))

@@ -105,7 +105,10 @@ fn keys_of_the_wrong_role_sign_no_release() {
         &[&publish(&["release-a"])[..], &head].concat(),
         "would lack 1 more signature",
     );
-    refused(&publish(&["release-a", "release-b"]), "not published");
+    refused(
+        &publish(&["release-a", "release-b"]),
+        "would lack 1 more signature",
+    );
     let both = [&publish(&["release-a", "release-b"])[..], &head].concat();
     let published = mesh.object_at("a", &both);
     assert_eq!(published["seq"], 0);

@@ -37,9 +37,9 @@ struct Row {
 impl List {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let ground = Ground::open(context, &self.from)?;
-        let nodes = ground.trust.enrolments().map(|enroll| Row {
+        let nodes = ground.believed().enrolments().map(|enroll| Row {
             peer_id: weft_node::peer_name(&enroll.node),
-            standing: match ground.trust.standing(&enroll.node, now_s()) {
+            standing: match ground.believed().standing(&enroll.node, now_s()) {
                 Standing::Member(_) => "member",
                 Standing::Lapsed(_) => "lapsed",
                 Standing::Stranger => "revoked",

@@ -31,6 +31,9 @@ pub(crate) struct Cosign {
     /// that has signatures enough, or only those of lost keys
     #[arg(long, value_name = "RECORD")]
     record: Vec<String>,
+    /// Sign also what has signatures enough: before the keys that gave them go
+    #[arg(long, conflicts_with = "record")]
+    all: bool,
     /// Only say what would be signed
     #[arg(long)]
     dry_run: bool,
@@ -138,7 +141,12 @@ impl Cosign {
     /// The records that are to be signed.
     fn chosen(&self, file: &SignedFile, before: &[Judged]) -> Result<Vec<Envelope>, Failure> {
         if self.record.is_empty() {
-            let lacking = before.iter().filter(|one| one.state == State::Lacking);
+            let wanted = |one: &&Judged| match one.state {
+                State::Lacking => true,
+                State::Accepted | State::Waiting => self.all,
+                State::Refused => false,
+            };
+            let lacking = before.iter().filter(wanted);
             let lacking: Vec<RecordId> = lacking.map(|one| one.id).collect();
             let all = file.records.iter();
             let lacking = all.filter(|one| lacking.contains(&one.record_id()));

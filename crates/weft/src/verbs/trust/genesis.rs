@@ -94,7 +94,7 @@ impl Genesis {
         let mut envelope = genesis.envelope;
         let mut ground = Ground::of_records(Trust::new(genesis.mesh_id), Vec::new());
         // the draft lies in its file before anybody signs it
-        ground.write(&self.out, false, std::slice::from_ref(&envelope), &[])?;
+        ground.write_drafts(&self.out, std::slice::from_ref(&envelope))?;
         signing::sign_with(&ground.trust, &mut envelope, &signers)?;
         for signer in &signers {
             if let Err(failure) = signer.claim(&ground, &envelope) {

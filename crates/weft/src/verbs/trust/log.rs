@@ -36,6 +36,8 @@ struct Entry {
     kind: &'static str,
     id: RecordId,
     what: String,
+    #[serde(skip)]
+    order: u8,
     /// For controls and revocations.
     reason: String,
     by: Vec<By>,
@@ -52,20 +54,21 @@ impl Log {
     pub(crate) fn run(&self, context: &Context) -> Result<(), Failure> {
         let ground = Ground::open(context, &self.from)?;
         let releases = ground.releases();
-        let records = ground.trust.records();
+        let records = ground.believed().records();
         let mut entries: Vec<Entry> = records
-            .map(|envelope| Entry::of(&ground.trust, envelope, &releases))
+            .map(|envelope| Entry::of(ground.believed(), envelope, &releases))
             .collect();
         // a release stands with the first head that names it
         let mut first = std::collections::BTreeMap::new();
-        for envelope in ground.trust.records() {
+        for envelope in ground.believed().records() {
             if let Some(head) = words::head(envelope) {
                 let at_s = first.entry(head.release).or_insert(head.issued_at_s);
                 *at_s = (*at_s).min(head.issued_at_s);
             }
         }
         let place = |entry: &Entry| entry.at_s.or_else(|| first.get(&entry.id).copied());
-        entries.sort_by_key(|entry| (place(entry).unwrap_or(u64::MAX), entry.at_s.is_some()));
+        // of one second: roots, then releases, then what names them
+        entries.sort_by_key(|entry| (place(entry).unwrap_or(u64::MAX), entry.order));
         let report = Report { entries };
         context.output.result(&report, |style| {
             let rows: Vec<Vec<String>> = report.entries.iter().map(Entry::row).collect();
@@ -85,6 +88,7 @@ impl Entry {
         Self {
             at_s,
             kind: kind.map_or("unknown", Kind::name),
+            order: envelope.kind,
             id: envelope.record_id(),
             what: words::record(envelope, releases),
             reason,

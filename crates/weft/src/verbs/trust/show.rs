@@ -40,7 +40,8 @@ struct Report {
     roles: Vec<RoleRow>,
     channels: Vec<ChannelRow>,
     revocations: Vec<RevokeRow>,
-    /// Records that came here and still lack signatures, or something that they build on.
+    /// Records that came here or were signed here, and that the node has not taken in: they
+    /// lack signatures, or something that they build on, or the file is still to be imported.
     waiting: Vec<Judged>,
 }
 
@@ -105,8 +106,13 @@ impl Show {
 
 impl Report {
     fn of(ground: &Ground) -> Self {
-        let (trust, releases) = (&ground.trust, ground.releases());
+        let (trust, releases) = (ground.believed(), ground.releases());
         let newest = trust.root();
+        let waiting = if ground.home.is_some() {
+            ground.shelf.clone()
+        } else {
+            ground.open_records()
+        };
         let roles = newest.map_or(&[][..], |root| &root.roles);
         let roles = roles.iter().map(|role| RoleRow {
             name: role.name.clone(),
@@ -157,7 +163,7 @@ impl Report {
             roles: roles.collect(),
             channels: channels(trust, &releases),
             revocations: revocations.collect(),
-            waiting: ground.judge(&ground.open_records()),
+            waiting: ground.judge(&waiting),
         }
     }
 
