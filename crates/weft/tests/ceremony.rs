@@ -50,16 +50,15 @@ fn steps(text: &str) -> Vec<Step> {
         let prompt = line.split_once("$ ").filter(|(who, _)| {
             !who.is_empty() && who.chars().all(|character| character.is_ascii_lowercase())
         });
-        match prompt {
-            Some((who, command)) => steps.push(Step {
+        if let Some((who, command)) = prompt {
+            steps.push(Step {
                 who: who.to_owned(),
                 command: command.to_owned(),
                 output: Vec::new(),
-            }),
-            None => {
-                let step = steps.last_mut();
-                step.unwrap().output.push(line.trim_end().to_owned());
-            }
+            });
+        } else {
+            let step = steps.last_mut();
+            step.unwrap().output.push(line.trim_end().to_owned());
         }
     }
     steps

@@ -65,7 +65,10 @@ impl Mesh {
             "genesis.weft",
         ]);
         assert_eq!(made["complete"], false);
-        mesh.mesh_id = made["mesh_id"].as_str().unwrap().to_owned();
+        made["mesh_id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut mesh.mesh_id);
         let made = mesh.object(&["trust", "cosign", "genesis.weft", "--key", "root-b"]);
         assert_eq!(made["complete"], true);
         mesh
