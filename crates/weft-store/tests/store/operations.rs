@@ -270,6 +270,36 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn what_loses_its_ground_leaves_and_is_not_remembered_as_failed() {
+    let (store, twin) = on_twin();
+    let model = Model::new(&[1], 64);
+    complete(&store, &model);
+    let plans: Vec<SlotPlan> = (1..=3)
+        .map(|number| plan(number, &[("m", &model)]))
+        .collect();
+    for plan in &plans {
+        staged(store.execute(Disk::Stage(plan.clone())));
+        switched(store.execute(Disk::Activate(channel())));
+    }
+    let withdraw = |both| Disk::Withdraw {
+        channel: channel(),
+        both,
+    };
+    switched(store.execute(withdraw(false)));
+    let expected = Slots {
+        active: Some(plans[1].clone()),
+        ..Slots::default()
+    };
+    assert_eq!(slots(&store), expected);
+    staged(store.execute(Disk::Stage(plans[2].clone())));
+    switched(store.execute(Disk::Activate(channel())));
+    switched(store.execute(withdraw(true)));
+    assert_eq!(slots(&store), Slots::default());
+    drop(store);
+    assert_eq!(slots(&reopen(&twin)), Slots::default());
+}
+
+#[test]
 fn slots_move_and_failed_heads_stay_known() {
     let (store, twin) = on_twin();
     let model = Model::new(&[1], 64);

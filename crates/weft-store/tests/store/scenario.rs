@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weft_core::{ChunkRef, ChunkSource, Disk, FoundChunk, Outcome, SlotPlan};
-use weft_record::{ChunkEntry, ChunkMap, Hash, Name, RecordId};
+use weft_record::{ChunkEntry, ChunkMap, Hash, Name, RecordId, TimeFloor};
 use weft_store::Store;
 
 /// What a caller may count on from here on, also after a power cut.
@@ -231,4 +231,26 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     save(&store, &[b"head three".to_vec()]);
     synced(store.execute(Disk::SyncFile(second.file)));
     chunks(&second, &[0, 1]);
+
+    // it becomes active after all, and loses its ground
+    written(second.write(&store, 2));
+    synced(store.execute(Disk::CompleteFile(second.file)));
+    promise(Promise::Complete(second.file));
+    staged(store.execute(Disk::Stage(plan_two.clone())));
+    promise(Promise::Switching);
+    switched(store.execute(Disk::Activate(channel())));
+    promise(Promise::Active(plan_two.release));
+    save(&store, &[b"root two".to_vec()]);
+    let mut clock = TimeFloor::default();
+    clock.advance(3600);
+    assert!(matches!(
+        store.execute(Disk::SaveClock(clock)),
+        Outcome::Saved
+    ));
+    let saved = store.setting("clock").unwrap().unwrap();
+    promise(Promise::Setting("clock".to_owned(), saved));
+    promise(Promise::Switching);
+    let (channel, both) = (channel(), false);
+    switched(store.execute(Disk::Withdraw { channel, both }));
+    promise(Promise::Active(plan_one.release));
 }
