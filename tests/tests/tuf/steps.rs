@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use weft_keys::PublicKey;
 use weft_record::{
-    Admission, Envelope, Hash, Head, Kind, RecordId, Refusal, Release, Reset, Role, Root,
-    TimeState, Verdict, codec, head_after, next_root,
+    Admission, Envelope, Hash, Kind, RecordId, Refusal, Release, Reset, Role, Root, TimeState,
+    Verdict, codec, head_after, next_root,
 };
 
 use crate::mesh::{Mesh, NOW_S, key, name, public, release};
@@ -126,7 +126,7 @@ impl Table {
             root.prev = prev.as_u64().map(|byte| RecordId([byte as u8; 32]));
         }
         for (text, changed) in fields["roles"].as_object().into_iter().flatten() {
-            self.change_role(&mut root, text, changed);
+            Self::change_role(&mut root, text, changed);
         }
         for (channel, base) in fields["resets"].as_object().into_iter().flatten() {
             let base = base.as_str().map(|text| self.shown[text].record_id());
@@ -144,7 +144,7 @@ impl Table {
         self.seal(Kind::Root, &root, fields)
     }
 
-    fn change_role(&self, root: &mut Root, text: &str, changed: &Value) {
+    fn change_role(root: &mut Root, text: &str, changed: &Value) {
         if changed.is_null() {
             root.roles.retain(|role| role.name != name(text));
             return;

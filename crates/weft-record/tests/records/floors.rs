@@ -90,7 +90,7 @@ fn floors(trust: &Trust) -> Vec<(u64, u64)> {
 }
 
 /// Counts signatures anew, without anything that the verifier remembers.
-fn signers<'a>(envelope: &'a Envelope) -> impl Iterator<Item = PublicKey> + 'a {
+fn signers(envelope: &Envelope) -> impl Iterator<Item = PublicKey> + '_ {
     let message = envelope.signed_bytes();
     let sigs = envelope.sigs.iter();
     let valid = sigs.filter(move |(key, signature)| key.verify_strict(&message, signature).is_ok());

@@ -4,7 +4,7 @@
 use weft_record::{
     Action, Admission, Aggregate, Aggregator, Beacon, BeaconHead, Blueprint, Control, Enroll,
     EnrollRoot, Envelope, Hash, Kind, Label, Metric, Missing, RecordId, Refusal, Revoke,
-    RevokeTarget, Scope, Selector, Standing, Task, Window, next_root,
+    RevokeTarget, Scope, Selector, Standing, Task, Verified, Window, next_root,
 };
 
 use crate::{
@@ -149,7 +149,7 @@ fn of_two_with_one_name_the_newer_counts_in_either_order() {
     assert_eq!(other.admit(&old), Ok(Admission::Superseded));
     assert_eq!(mesh.admit(&old), Ok(Admission::Superseded));
     for mesh in [&mesh, &other] {
-        let held: Vec<_> = mesh.trust.blueprints().map(|one| one.id()).collect();
+        let held: Vec<_> = mesh.trust.blueprints().map(Verified::id).collect();
         assert_eq!(held, [new_id]);
     }
     // two of one version: the smaller id, whichever came first
@@ -158,7 +158,7 @@ fn of_two_with_one_name_the_newer_counts_in_either_order() {
     let twin = mesh.seal(Kind::Blueprint, &twin, &[BLUEPRINT]);
     for mesh in [&mut mesh, &mut other] {
         let _ = mesh.admit(&twin);
-        let held: Vec<_> = mesh.trust.blueprints().map(|one| one.id()).collect();
+        let held: Vec<_> = mesh.trust.blueprints().map(Verified::id).collect();
         assert_eq!(held, [new_id.min(twin.record_id())]);
     }
 }
@@ -244,7 +244,7 @@ fn a_task_needs_two_enrolled_nodes_of_two_owners() {
     // it counts while they have two, in whatever order that is learnt
     mesh.put(Kind::Enroll, &enroll(HELPER, 1, "south"), &[40]);
     assert_eq!(
-        mesh.trust.tasks().map(|task| task.id()).collect::<Vec<_>>(),
+        mesh.trust.tasks().map(Verified::id).collect::<Vec<_>>(),
         [id]
     );
     mesh.put(Kind::Enroll, &enroll(LEADER, 1, "south"), &[40]);

@@ -158,13 +158,13 @@ proptest! {
         // then whoever got a record has it shown again, since nothing that waits is kept
         for round in 0.. {
             let before: Vec<_> = all.iter().map(Trust::digest).collect();
-            for home in 0..4 {
+            for (home, trust) in all.iter_mut().enumerate() {
                 // releases go where heads go: apart, nobody asks for them
                 let own: Vec<Envelope> = STORY.records.iter().zip(&homes)
                     .filter(|(envelope, at)| **at == home || envelope.kind == Kind::Release as u8)
                     .map(|(envelope, _)| envelope.clone())
                     .collect();
-                settle_into(&mut all[home], &own, &mut memo);
+                settle_into(trust, &own, &mut memo);
             }
             converge(&mut all, budget_bytes, &mut memo);
             if before == all.iter().map(Trust::digest).collect::<Vec<_>>() {

@@ -2,7 +2,7 @@
 
 use weft_record::{
     Admission, Enroll, Exchange, Head, Kind, Missing, Refusal, Reset, Revoke, RevokeTarget, Scope,
-    Standing, Verdict, bounds, keep_what_stands, next_root,
+    Standing, Verdict, Verified, bounds, keep_what_stands, next_root,
 };
 
 use crate::{
@@ -159,7 +159,7 @@ fn the_head_that_a_reset_goes_back_to_is_here_although_a_revocation_had_taken_it
     roles.find(|role| role.name == name("head")).unwrap().keys = public(&[20, 22, 23]);
     mesh.put(Kind::Root, &root, &ROOT);
     assert_eq!(
-        mesh.trust.head(&name("stable")).map(|head| head.id()),
+        mesh.trust.head(&name("stable")).map(Verified::id),
         Some(base)
     );
     assert!(
