@@ -26,15 +26,18 @@ pub(crate) fn root_words(
                 old => format!(" instead of {old}"),
             };
             let signatures = crate::output::count(usize::from(*threshold), "signature");
-            does.push(format!("role {name} needs {signatures}{was}"));
+            let fewer = if old_threshold > 0 && old_threshold < *threshold && *name != "root" {
+                ": what has fewer counts no more, but for what is kept"
+            } else {
+                ""
+            };
+            does.push(format!("role {name} needs {signatures}{was}{fewer}"));
         }
     }
-    let mut gone: Vec<PublicKey> = Vec::new();
     for (name, _, keys) in &before {
         let left = after.iter().find(|(new, ..)| new == name);
         let left = left.map_or(&[][..], |(_, _, keys)| keys);
         for key in keys.iter().filter(|key| !left.contains(key)) {
-            gone.push(*key);
             does.push(format!(
                 "key {} leaves role {name}: what it signed in it counts no more, but for what is kept",
                 words::short_key(key)
@@ -47,7 +50,7 @@ pub(crate) fn root_words(
             .iter()
             .map(|reset| reset_words(trust, releases, reset)),
     );
-    does.extend(enrolment_words(trust, older, newer, &gone));
+    does.extend(enrolment_words(trust, newer));
     if let Some(time_s) = newer.time_reset_s {
         does.push(format!(
             "nodes set the least time that they believe in to {}",
@@ -102,29 +105,27 @@ fn reset_words(trust: &Trust, releases: &Releases, reset: &Reset) -> String {
     )
 }
 
-/// Enrolments that lapse with their signer.
-fn enrolment_words(
-    trust: &Trust,
-    older: &Root,
-    newer: &Root,
-    gone: &[PublicKey],
-) -> Option<String> {
-    let enrolls = |role: &&Role| role.kinds.contains(&Kind::Enroll.number());
-    let mut roles = older.roles.iter().filter(enrolls);
-    if !roles.any(|role| role.keys.iter().any(|key| gone.contains(key))) {
-        return None;
-    }
+/// Enrolments that lapse: too few of their signers are left, for as many as are asked for.
+fn enrolment_words(trust: &Trust, newer: &Root) -> Option<String> {
+    let roles = newer.roles.iter();
+    let roles: Vec<&Role> = roles
+        .filter(|role| role.kinds.contains(&Kind::Enroll.number()))
+        .collect();
     let lapses = trust.enrolments().filter(|enroll| {
+        let signers = &enroll.envelope().sigs;
+        let counts = roles.iter().any(|role| {
+            let signed = signers.iter().filter(|(key, _)| role.keys.contains(key));
+            signed.count() >= usize::from(role.threshold) && role.sites.contains(&enroll.site)
+        });
         let kept = newer.kept.iter().any(|kept| kept.id == enroll.id());
         let now_s = newer.validity.from_s;
         let is_member = matches!(trust.standing(&enroll.node, now_s), Standing::Member(_));
-        let mut sigs = enroll.envelope().sigs.iter();
-        is_member && !kept && sigs.any(|(key, _)| gone.contains(key))
+        is_member && !kept && !counts
     });
     let count = lapses.count();
     (count > 0).then(|| {
         format!(
-            "{} known here lose a signer: enroll these nodes again, or keep their enrolments with --keep",
+            "{} known here will lapse: enroll these nodes again, or keep their enrolments with --keep",
             crate::output::count(count, "enrolment")
         )
     })

@@ -110,6 +110,44 @@ fn a_channel_begins_anew_at_its_newest_head_unless_told_otherwise() {
 }
 
 #[test]
+fn more_signatures_from_now_on_void_nothing_that_stands() {
+    let mesh = with_two_heads();
+    let threshold = [
+        "trust",
+        "threshold",
+        "head",
+        "2",
+        "--key",
+        "root-a",
+        "--key",
+        "root-b",
+    ];
+    let told = does(&mesh.object_at("a", &threshold));
+    assert!(
+        told.contains("role head needs 2 signatures instead of 1"),
+        "{told}"
+    );
+    let shown = mesh.object_at("a", &["trust", "show"]);
+    assert_eq!(shown["channels"][0]["epoch"], 1);
+    assert_eq!(
+        shown["channels"][0]["head"]["release_name"],
+        "incident 1.1.0"
+    );
+    let publish = [
+        "release",
+        "publish",
+        "one.pack",
+        "--key",
+        "release-a",
+        "--head-key",
+    ];
+    let one = [&publish[..], &["head-a"]].concat();
+    mesh.refused_at("a", &one, 6, "would lack 1 more signature");
+    let both = [&one[..], &["--head-key", "head-b"]].concat();
+    assert_eq!(mesh.object_at("a", &both)["seq"], 0);
+}
+
+#[test]
 fn what_cannot_be_a_root_is_refused_with_its_reason() {
     let mesh = with_two_heads();
     let (stranger, head) = (mesh.public("head-c"), mesh.public("head-a"));

@@ -49,7 +49,7 @@ pub(crate) fn draft(
     remove(&mut root, change)?;
     set_thresholds(&mut root, change)?;
     check_thresholds(&root)?;
-    root.resets = resets(trust, &newest, change)?;
+    root.resets = resets(trust, &newest, &root, change)?;
     root.validity = Validity {
         from_s: change.now_s,
         until_s: change.now_s.saturating_add(signing::ROOT_VALIDITY_S),
@@ -141,9 +141,14 @@ fn check_thresholds(root: &Root) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Channels begin anew where the user says so, and where a key goes that may have signed
-/// their heads or releases.
-fn resets(trust: &Trust, newest: &Root, change: &Change) -> Result<Vec<Reset>, Failure> {
+/// Channels begin anew where the user says so, and where their heads or releases may lose
+/// what they count by.
+fn resets(
+    trust: &Trust,
+    newest: &Root,
+    root: &Root,
+    change: &Change,
+) -> Result<Vec<Reset>, Failure> {
     for channel in &change.no_reset {
         if !trust.channels().any(|known| known == channel) {
             return Err(not_found(channel));
@@ -160,7 +165,7 @@ fn resets(trust: &Trust, newest: &Root, change: &Change) -> Result<Vec<Reset>, F
     for channel in trust.channels() {
         let named = change.resets.iter().any(|to| to.channel == *channel);
         let left = change.no_reset.contains(channel);
-        if !named && !left && loses_signer(newest, channel, &change.remove) {
+        if !named && !left && loses_signer(newest, root, channel) {
             resets.push(reset(trust, channel, trust.head(channel)));
         }
     }
@@ -185,13 +190,21 @@ fn reset(trust: &Trust, channel: &Name, base: Option<&Verified<Head>>) -> Reset 
     }
 }
 
-fn loses_signer(root: &Root, channel: &Name, gone: &[PublicKey]) -> bool {
+/// Whether heads or releases of a channel may count no more: a key goes that may have
+/// signed them, or more keys are asked for.
+fn loses_signer(newest: &Root, root: &Root, channel: &Name) -> bool {
     let signs = |role: &&Role| {
         let kinds = [Kind::Head, Kind::Release].map(Kind::number);
         kinds.iter().any(|kind| role.kinds.contains(kind)) && role.channels.contains(channel)
     };
-    let mut roles = root.roles.iter().filter(signs);
-    roles.any(|role| role.keys.iter().any(|key| gone.contains(key)))
+    let mut roles = newest.roles.iter().filter(signs);
+    roles.any(|old| {
+        let new = root.roles.iter().find(|new| new.name == old.name);
+        new.is_none_or(|new| {
+            let goes = |key: &PublicKey| !new.keys.contains(key);
+            new.threshold > old.threshold || old.keys.iter().any(goes)
+        })
+    })
 }
 
 /// What counts on although its signer goes: every revocation, what the resets stand on,
