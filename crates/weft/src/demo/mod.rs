@@ -87,7 +87,9 @@ fn play(context: &Context, folder: &Path, count: usize, keep: bool) -> Result<()
         ))?;
     }
 
-    mesh.title("Make the mesh: an admin key, its signed root, an invitation and a process for every node")?;
+    mesh.title(
+        "Make the mesh: an admin key, its signed root, an invitation and a process for every node",
+    )?;
     let first_cap = (first.bytes() / FIRST_FETCH_S).max(1);
     let mesh_id = mesh.begin(first_cap)?;
     mesh.say(&format!("mesh {mesh_id}"))?;

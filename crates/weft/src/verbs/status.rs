@@ -38,6 +38,7 @@ struct Report<'a> {
     peer_id: &'a str,
     api: String,
     addresses: &'a [String],
+    root_version: Option<u64>,
     standing: NodeStanding,
     /// Where the node stands and until when it is enrolled.
     enrolment: Option<&'a EnrolmentReport>,
@@ -95,6 +96,7 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         peer_id: &status.peer_id,
         api: api.to_owned(),
         addresses: &status.listen,
+        root_version: status.node.root_version,
         standing: status.node.standing,
         enrolment: status.enrolment.as_ref(),
         joining: status.node.joining.as_ref(),

@@ -121,3 +121,26 @@ fn a_request_that_was_swapped_or_changed_is_refused() {
     mesh.refused_at("admin", &invited.concat(), 2, "invitation cannot be used");
     assert!(!mesh.path("n.weft").exists());
 }
+
+#[test]
+fn an_invitation_used_by_stick_is_used() {
+    let mesh = Mesh::new();
+    mesh.node("admin");
+    let address = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWKmLARzeSG1dnUxTsuNWWgBV4XDHMDLo6ENBcZ8J3YSFp";
+    let made = mesh.object_at("admin", &["mesh", "invite", "--address", address]);
+    let invitation = made["invitation"].as_str().unwrap();
+    for node in ["n", "m"] {
+        let file = format!("{node}.request");
+        let request = ["node", "request", &file, "--invitation", invitation];
+        mesh.object_at(node, &request);
+    }
+    let enroll = |request: &'static str, out: &'static str| {
+        let verb = ["node", "enroll", request, "--key", "enroll", "--out", out];
+        [&verb[..], &["--invitation", invitation]].concat()
+    };
+    mesh.object_at("admin", &enroll("n.request", "n.weft"));
+    // m has a copy of the text
+    let second = enroll("m.request", "m.weft");
+    mesh.refused_at("admin", &second, 6, "was used by");
+    assert!(!mesh.path("m.weft").exists());
+}

@@ -214,22 +214,20 @@ enum State {
 }
 
 fn state(status: &StatusReport) -> Result<State, Failure> {
-    Ok(match status.node.standing {
-        NodeStanding::Member => State::Member(enrolled(status)),
-        _ => {
-            if let Some(reason) = refusal(status) {
-                return Err(Failure::new(
-                    Exit::Refused,
-                    "the mesh does not let this node in",
-                    reason,
-                    "ask the admin for a new invitation: weft mesh invite",
-                ));
-            }
-            State::Waiting(joining(status).unwrap_or_else(|| {
-                "This node is no member, and has no invitation to ask with.".to_owned()
-            }))
-        }
-    })
+    if status.node.standing == NodeStanding::Member {
+        return Ok(State::Member(enrolled(status)));
+    }
+    if let Some(reason) = refusal(status) {
+        return Err(Failure::new(
+            Exit::Refused,
+            "the mesh does not let this node in",
+            reason,
+            "ask the admin for a new invitation: weft mesh invite",
+        ));
+    }
+    Ok(State::Waiting(joining(status).unwrap_or_else(|| {
+        "This node is no member, and has no invitation to ask with.".to_owned()
+    })))
 }
 
 /// `Enrolled at site main.`

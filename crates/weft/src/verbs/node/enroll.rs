@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use serde::Serialize;
-use weft_keys::PublicKey;
+use weft_keys::{Invitations, InvitationsError, LedgerError, PublicKey};
 use weft_record::{Enroll as EnrollRecord, Kind, Label, MeshId, Name, codec, seal};
 
 use super::request::{RequestFile, read_invitation};
@@ -151,6 +151,9 @@ impl Enroll {
                 "on the node: weft node request FILE --invitation INVITATION",
             ));
         }
+        if let Some(invitation) = &invitation {
+            mark_used(context, invitation, &request)?;
+        }
         let enroll = self.enroll(&ground, &request, invitation.as_ref())?;
         let body = codec::encode(&enroll);
         let envelope = seal(Kind::Enroll, mesh_id, body, &[]);
@@ -272,6 +275,40 @@ impl Enroll {
             issued_at_s: now_s,
             expires_s: now_s.saturating_add(self.expires.seconds),
         })
+    }
+}
+
+/// Where this folder gave out the invitation, it remembers that it was used, so that nobody
+/// joins with it over the network as well. An admin without that folder cannot know.
+fn mark_used(
+    context: &Context,
+    invitation: &weft_record::Invitation,
+    request: &RequestFile,
+) -> Result<(), Failure> {
+    let path = context.directory().join("invitations");
+    if !path.exists() {
+        return Ok(());
+    }
+    let refused = |why: String, next: String| {
+        let what = format!("node {} is not enrolled", request.peer_id);
+        Failure::new(Exit::Refused, what, why, next)
+    };
+    let mut issued = match Invitations::open(&path) {
+        Ok(issued) => issued,
+        Err(LedgerError::Busy { .. }) => {
+            let why = "the running node of this folder holds the list of used invitations";
+            let next = "stop `weft up` meanwhile, or let the node join over the network";
+            return Err(refused(why.to_owned(), next.to_owned()));
+        }
+        Err(error) => {
+            let next = format!("look at {}", quoted(&path));
+            return Err(refused(error.to_string(), next));
+        }
+    };
+    match issued.mark_used(&invitation.id, &request.node) {
+        // given out by another admin's folder
+        Ok(()) | Err(InvitationsError::Unknown) => Ok(()),
+        Err(error) => Err(refused(error.to_string(), context.command("mesh invite"))),
     }
 }
 
