@@ -13,8 +13,9 @@ use crate::directory;
 use crate::error::OpenError;
 use crate::gguf::{GgufError, Header};
 
-/// Templates of known models stay below 16 KiB.
-pub const MAX_TEMPLATE_BYTES: usize = 256 << 10;
+/// Templates of known models stay below 16 KiB; values that a longer one nests in each other
+/// could be deeper than a thread's stack.
+pub const MAX_TEMPLATE_BYTES: usize = 64 << 10;
 /// Instructions for one rendering, each worth 64 bytes that the template makes: 64 MB in all, and
 /// a fraction of a second. A template with tools and some hundred messages takes about a hundred
 /// thousand.
@@ -127,15 +128,16 @@ impl ChatTemplate {
             .lstrip_blocks(true)
             .build()
             .map_err(|error| TemplateError::Syntax(describe(&error)))?;
-        sandbox::check(source, &syntax)?;
+        let prepared = sandbox::prepare(source, &syntax)?;
         environment.set_syntax(syntax);
         environment.set_unknown_method_callback(sandbox::method);
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", sandbox::tojson);
+        environment.add_filter(sandbox::PLAIN, sandbox::plain);
         environment.set_recursion_limit(RECURSION_LIMIT);
         environment.set_fuel(Some(TEMPLATE_FUEL));
         environment
-            .add_template_owned(NAME, source.to_owned())
+            .add_template_owned(NAME, prepared)
             .map_err(|error| TemplateError::Syntax(describe(&error)))?;
         Ok(ChatTemplate {
             environment: Arc::new(environment),

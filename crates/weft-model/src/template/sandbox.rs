@@ -1,8 +1,8 @@
 //! Holds back what the library does not charge fuel for before it has done it.
 
-use minijinja::machinery::{Token, tokenize};
+use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value, filters};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -12,25 +12,107 @@ use super::{MAX_PROMPT_BYTES, TemplateError, describe};
 const MAX_JSON_INDENT: usize = 16;
 /// Written bytes for which `tojson` takes one instruction's fuel, as the library does.
 const JSON_BYTES_PER_FUEL: u64 = 4;
+/// The library reads and computes an expression by recursion; those of templates have some dozens.
+const MAX_EXPRESSION_WORDS: usize = 1024;
 /// Digits of a width or precision in `str.format`.
 const MAX_WIDTH_DIGITS: usize = 3;
 
-/// Refuses `*`, but behind a string: a list that is repeated costs no fuel however long it
+/// Makes the text that is compiled of the template's.
+///
+/// It refuses `*`, but behind a string: a list that is repeated costs no fuel however long it
 /// is, and then takes its length in time and memory wherever it is compared or written.
-pub(super) fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), TemplateError> {
-    let mut before = None;
+///
+/// What is put in a namespace goes through [`plain`]: only there a loop could make a list of
+/// lists, one deeper each time, or a value that holds itself, and the library walks values by
+/// recursion.
+pub(super) fn prepare(source: &str, syntax: &SyntaxConfig) -> Result<String, TemplateError> {
+    let mut tokens = Vec::new();
     for token in tokenize(source, false, syntax.clone()) {
-        let (token, span) = token.map_err(|error| TemplateError::Syntax(describe(&error)))?;
-        let is_string = matches!(before, Some(Token::Str(_) | Token::String(_)));
-        if matches!(token, Token::Mul) && !is_string {
-            return Err(TemplateError::Syntax(format!(
-                "`*` is only allowed behind a string (line {})",
-                span.start_line
-            )));
-        }
-        before = Some(token);
+        tokens.push(token.map_err(|error| TemplateError::Syntax(describe(&error)))?);
     }
-    Ok(())
+    let begins =
+        |(token, _): &(Token<'_>, Span)| matches!(token, Token::BlockStart | Token::VariableStart);
+    for expression in tokens.split(begins) {
+        if let Some((_, span)) = expression.get(MAX_EXPRESSION_WORDS) {
+            let what = format!("an expression has more than {MAX_EXPRESSION_WORDS} words");
+            return Err(not_allowed(&what, *span));
+        }
+    }
+    for pair in tokens.windows(2) {
+        let is_string = matches!(pair[0].0, Token::Str(_) | Token::String(_));
+        if matches!(pair[1].0, Token::Mul) && !is_string {
+            return Err(not_allowed(
+                "`*` is only allowed behind a string",
+                pair[1].1,
+            ));
+        }
+    }
+    let (mut text, mut copied) = (String::with_capacity(source.len()), 0);
+    let statements = tokens.split(|(token, _)| matches!(token, Token::BlockStart));
+    for statement in statements {
+        let Some((opened, closed)) = namespace_value(statement)? else {
+            continue;
+        };
+        text.push_str(&source[copied..opened]);
+        text.push('(');
+        text.push_str(&source[opened..closed]);
+        text.push_str(")|");
+        text.push_str(PLAIN);
+        copied = closed;
+    }
+    text.push_str(&source[copied..]);
+    Ok(text)
+}
+
+/// Where the value begins and ends that a statement puts in a namespace, if it does.
+fn namespace_value(
+    statement: &[(Token<'_>, Span)],
+) -> Result<Option<(usize, usize)>, TemplateError> {
+    let Some((Token::Ident("set"), span)) = statement.first() else {
+        return Ok(None);
+    };
+    let ends = |(token, _): &(Token<'_>, Span)| matches!(token, Token::Assign | Token::BlockEnd);
+    let end = statement.iter().position(ends).unwrap_or(statement.len());
+    let (target, rest) = statement[1..].split_at(end.saturating_sub(1));
+    if !target.iter().any(|(token, _)| matches!(token, Token::Dot)) {
+        return Ok(None);
+    }
+    let is_name = |(token, _): &(Token<'_>, Span)| matches!(token, Token::Ident(_) | Token::Dot);
+    if !target.iter().all(is_name) {
+        return Err(not_allowed("a namespace is set one name at a time", *span));
+    }
+    // A block gives a string.
+    let Some((Token::Assign, assign)) = rest.first() else {
+        return Ok(None);
+    };
+    let close = rest
+        .iter()
+        .find(|(token, _)| matches!(token, Token::BlockEnd));
+    let (_, close) = close.ok_or_else(|| not_allowed("a statement does not end", *span))?;
+    Ok(Some((
+        assign.end_offset as usize,
+        close.start_offset as usize,
+    )))
+}
+
+/// The filter that lets only values without parts through.
+pub(super) const PLAIN: &str = "weft_plain";
+
+pub(super) fn plain(value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Undefined
+        | ValueKind::None
+        | ValueKind::Bool
+        | ValueKind::Number
+        | ValueKind::String => Ok(value),
+        other => Err(refused(format!(
+            "a namespace holds texts, numbers, true, false and none, not {other}"
+        ))),
+    }
+}
+
+fn not_allowed(what: &str, span: Span) -> TemplateError {
+    TemplateError::Syntax(format!("{what} (line {})", span.start_line))
 }
 
 /// The library's own filter, which would write any number of blanks.

@@ -45,10 +45,92 @@ fn a_list_is_not_repeated() {
 }
 
 #[test]
+fn a_namespace_holds_no_lists() {
+    let plain = "{% set ns = namespace(a='x', n=0) %}{% for i in range(3) %}{% set ns.a = ns.a ~ i %}{%- set ns.n = ns.n + 1 if i else 5 -%}{% endfor %}{% set ns.b %}[{{ ns.a }}]{% endset %}{{ ns.b }}{{ ns.n }}";
+    assert_eq!(render(plain, &[]).unwrap(), "[x012]7");
+    let before = "{% set ns = namespace(a=1) %}";
+    for change in [
+        "{% set ns.a = ns %}{{ ns }}",
+        "{% for i in range(99999) %}{% set ns.a = [ns.a] %}{% endfor %}",
+        "{% for i in range(9) %}{%-set ns.a={'a': ns.a}-%}{% endfor %}",
+        "{% set ns.a = 1, 2 %}",
+    ] {
+        let error = render(&format!("{before}{change}"), &[]).unwrap_err();
+        assert!(matches!(error, TemplateError::Failed(_)), "{error}");
+        assert!(error.to_string().contains("a namespace holds"), "{error}");
+    }
+    for change in [
+        "{% set ns.a, b = [ns], 2 %}",
+        "{% set (ns.a) = ns %}",
+        "{% set ns.a | default([ns]) %}{% endset %}",
+    ] {
+        let refused = ChatTemplate::new(&format!("{before}{change}"), "", "");
+        assert!(
+            matches!(refused, Err(TemplateError::Syntax(_))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn values_are_not_nested_deeper_than_a_stack() {
+    let step = "{% set a=[a] %}";
+    let deep = step.repeat(MAX_TEMPLATE_BYTES / step.len());
+    assert_eq!(render(&deep, &[]).unwrap(), "");
+    let looped = "{% set a = 1 %}{% for i in range(99999) %}{% set a = [a] %}{% endfor %}{{ a }}";
+    assert_eq!(render(looped, &[]).unwrap(), "1");
+}
+
+#[test]
+fn a_long_template_does_not_overflow_a_stack() {
+    for (before, step, after) in [
+        ("{{ ", "(", ""),
+        ("{{ ", "[", ""),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ ", "-", "1 }}"),
+        ("{{ 1", "+1", " }}"),
+        ("{{ 1", "**1", " }}"),
+        ("{{ 1", " if 1 else 1", " }}"),
+        ("{{ 'a'", "~'a'", " }}"),
+        ("{{ [1]", "+[1]", "|length }}"),
+        ("{{ messages", "[1:]", "|length }}"),
+        ("{{ messages", "|reverse", "|length }}"),
+        ("{{ messages", "|list", "|length }}"),
+        ("{{ messages", ".a", " }}"),
+        ("{{ 1 is eq ", "1 is eq ", "1 }}"),
+        ("", "{% if 1 %}", ""),
+        ("", "{% for a in messages %}", ""),
+        ("", "{% macro a() %}", ""),
+        (
+            "{% set a = messages %}",
+            "{% set a=a[1:] %}",
+            "{{ a|length }}",
+        ),
+        (
+            "{% set a = messages %}",
+            "{% set a=a|reverse %}",
+            "{{ a|length }}",
+        ),
+        ("{% set a = [1] %}", "{% set a=[1]+a %}", "{{ a|length }}"),
+        ("{% set a = [1] %}", "{% set a=[a] %}", "{{ a }}"),
+        ("{% set a = [1] %}", "{% set a=[a] %}", "{{ a == a }}"),
+        ("{% set a = [1] %}", "{% set a=[a] %}", "{{ a|tojson }}"),
+    ] {
+        let room = (MAX_TEMPLATE_BYTES - before.len() - after.len()) / step.len();
+        for count in [1000, room] {
+            let source = format!("{before}{}{after}", step.repeat(count.min(room)));
+            if let Ok(template) = ChatTemplate::new(&source, "", "") {
+                let _ = template.render(&hello(), false);
+            }
+        }
+    }
+}
+
+#[test]
 fn methods_make_no_more_than_a_prompt() {
     let fits = "{{ '{:>3}|{}'.format(1, 'a') }} {{ ', '.join(['a', 1]) }}";
     assert_eq!(render(fits, &[]).unwrap(), "  1|a a, 1");
-    let list = "x, ".repeat(2000);
+    let list = "x, ".repeat(500);
     for source in [
         "{{ '{:9999999999}'.format(1) }}",
         "{{ '{:.99999f}'.format(1.0) }}",
