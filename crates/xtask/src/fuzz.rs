@@ -184,7 +184,11 @@ impl Fuzzer {
     fn seeded(&self, name: &str) -> Result<PathBuf> {
         let seeds = self.scratch.path().join(format!("seeds-{name}"));
         fs::create_dir_all(&seeds)?;
-        let written = self.command(name).env("WEFT_FUZZ_SEEDS", &seeds).status()?;
+        let written = self
+            .command(name)
+            .env("WEFT_FUZZ_SEEDS", &seeds)
+            .stderr(Stdio::null())
+            .status()?;
         ensure!(written.success(), "the seeds of {name} cannot be made");
         Ok(seeds)
     }
