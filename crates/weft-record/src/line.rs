@@ -162,12 +162,20 @@ impl Line {
         starts.any(|start| seq.is_none_or(|seq| start > seq))
     }
 
-    /// Heads before all gaps.
+    /// Heads whose way is walked: neither proven over a gap that is still open, nor after
+    /// one that is. What fills a gap is among them, so that who asks for a long line in
+    /// several messages comes forward.
     pub(crate) fn certain_heads(&self) -> impl Iterator<Item = &Verified<Head>> {
-        let starts = self.gaps.values().map(|gap| gap.start);
-        let most = starts.min();
-        let own = self.own_heads().iter();
-        own.filter(move |head| most.is_none_or(|most| head.seq < most))
+        let mut after_gap = BTreeSet::new();
+        self.own_heads().iter().filter(move |head| {
+            let id = head.id();
+            let proven = self.gaps.contains_key(&id)
+                || head.prevs.iter().any(|prev| after_gap.contains(prev));
+            if proven {
+                after_gap.insert(id);
+            }
+            !proven
+        })
     }
 
     /// Shows that the newest head continues the line of an earlier one, which must be the

@@ -160,9 +160,12 @@ impl Trust {
         }
         let admitted = self.admit_body(body.clone(), id, envelope.clone(), now_s, memo);
         match &admitted {
-            Ok(Admission::New(..)) => {
+            Ok(Admission::New(kind, _)) => {
                 self.half_signed.remove(&id);
                 self.fallen.forget(&id);
+                if matches!(kind, Kind::Release | Kind::Head) {
+                    self.lift_fallen(memo);
+                }
             }
             Ok(Admission::Superseded) => {
                 self.half_signed.remove(&id);

@@ -199,6 +199,26 @@ impl Trust {
         }
     }
 
+    /// Heads that fell because what they build on had gone come back with it: nobody else
+    /// may hold them.
+    pub(super) fn lift_fallen(&mut self, memo: &mut Memo) {
+        let mut fallen: Vec<_> = self.fallen.heads.values().cloned().collect();
+        fallen.sort_by_key(|head| (head.epoch, head.seq));
+        for head in fallen {
+            let line = self.lines.get(&head.channel);
+            let mut prevs = head.prevs.iter();
+            let follows = prevs.all(|prev| line.is_some_and(|line| line.find(prev).is_some()));
+            if !follows || !self.releases.contains_key(&head.release) {
+                continue;
+            }
+            self.judge(Body::Head((*head).clone()), &head, memo);
+            let line = self.lines.get(&head.channel);
+            if line.is_some_and(|line| line.find(&head.id()).is_some()) {
+                self.fallen.forget(&head.id());
+            }
+        }
+    }
+
     /// One record again; if it is refused now, it is no longer backed, and gone.
     pub(super) fn judge<T>(&mut self, body: Body, record: &Verified<T>, memo: &mut Memo) {
         let id = record.id();

@@ -196,6 +196,10 @@ impl Halves {
         named: &Path,
     ) -> Result<(ImportReport, Vec<Judged>), Failure> {
         let judged = self.ground.judge(&self.new);
+        if judged.iter().any(|one| one.state == State::Refused) {
+            // whoever takes it in says why, and nothing of it goes to the shelf
+            return Ok((take_in_whole(context, home, path)?, Vec::new()));
+        }
         let lacks = |one: &&Judged| matches!(one.state, State::Lacking | State::Waiting);
         let waiting: Vec<Judged> = judged.iter().filter(lacks).cloned().collect();
         if let Some(first) = waiting.first()

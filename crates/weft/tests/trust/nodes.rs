@@ -125,9 +125,10 @@ fn a_request_that_was_swapped_or_changed_is_refused() {
 #[test]
 fn an_invitation_used_by_stick_is_used() {
     let mesh = Mesh::new();
-    mesh.node("admin");
-    let address = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWKmLARzeSG1dnUxTsuNWWgBV4XDHMDLo6ENBcZ8J3YSFp";
-    let made = mesh.object_at("admin", &["mesh", "invite", "--address", address]);
+    let listen = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/4001"];
+    let root = ["mesh", "init", "--root", "genesis.weft", "--key", "enroll"];
+    mesh.object_at("admin", &[&root[..], &listen].concat());
+    let made = mesh.object_at("admin", &["mesh", "invite"]);
     let invitation = made["invitation"].as_str().unwrap();
     for node in ["n", "m"] {
         let file = format!("{node}.request");
