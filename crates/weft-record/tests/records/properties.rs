@@ -63,14 +63,16 @@ fn hand_over(from: &Trust, to: &mut Trust, budget_bytes: usize, memo: &mut Memo)
     }
 }
 
-/// Everybody meets everybody until all digests are equal.
-fn converge(all: &mut [Trust], budget_bytes: usize, memo: &mut Memo) {
-    for _ in 0..400 {
-        if all
-            .windows(2)
-            .all(|pair| pair[0].digest() == pair[1].digest())
-        {
-            return;
+/// Everybody meets everybody until all digests are equal; whether that came to be. It does
+/// not where what one of them needs is held by none of them any more.
+fn converge(all: &mut [Trust], budget_bytes: usize, memo: &mut Memo) -> bool {
+    let agree = |all: &[Trust]| {
+        let mut pairs = all.windows(2);
+        pairs.all(|pair| pair[0].digest() == pair[1].digest())
+    };
+    for _ in 0..200 {
+        if agree(all) {
+            return true;
         }
         for first in 0..all.len() {
             for second in first + 1..all.len() {
@@ -79,11 +81,7 @@ fn converge(all: &mut [Trust], budget_bytes: usize, memo: &mut Memo) {
             }
         }
     }
-    let told: Vec<_> = all
-        .iter()
-        .map(|trust| decisions(trust).join("\n"))
-        .collect();
-    panic!("they never agree:\n{}", told.join("\n\n"));
+    agree(all)
 }
 
 fn channel_of(envelope: &Envelope) -> Option<Name> {
@@ -152,8 +150,8 @@ fn tell_over_a_network(seed: u64, budget_bytes: usize) -> Result<(), TestCaseErr
                 .collect();
             settle_into(trust, &own, &mut memo);
         }
-        converge(&mut all, budget_bytes, &mut memo);
-        if before == all.iter().map(Trust::digest).collect::<Vec<_>>() {
+        let agreed = converge(&mut all, budget_bytes, &mut memo);
+        if agreed && before == all.iter().map(Trust::digest).collect::<Vec<_>>() {
             break;
         }
         prop_assert!(round < 40, "no end");
@@ -168,16 +166,11 @@ fn tell_over_a_network(seed: u64, budget_bytes: usize) -> Result<(), TestCaseErr
 }
 
 #[test]
-#[ignore = "known gap: nodes that skipped a part of a line, whose releases lost and regained their signers meanwhile, wait for a peer that walked it"]
-fn a_story_that_does_not_end_well_yet() {
-    tell_over_a_network(3_384_004_587_459_073_813, 2832).expect("the same end");
-}
-
-#[test]
 fn stories_that_once_went_wrong_end_well() {
     for (seed, budget_bytes) in [
         (9_181_672_112_952_860_822, 1),
         (5_801_835_088_022_190_269, 1),
+        (3_384_004_587_459_073_813, 2832),
     ] {
         tell_over_a_network(seed, budget_bytes).expect("the same end");
     }
