@@ -1,27 +1,32 @@
 //! A fixed-length set of chunk indexes.
 
-/// One bit a chunk; bit 0 of byte 0 is chunk 0.
+/// One bit a chunk; bit 0 of word 0 is chunk 0. Bits past the end are never set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bits {
-    bytes: Vec<u8>,
-    length: usize,
-    ones: usize,
+    words: Box<[u64]>,
+    length: u32,
+    ones: u32,
 }
+
+/// Chunks a word.
+const WORD: usize = 64;
 
 impl Bits {
     pub(crate) fn new(length: usize) -> Self {
         Self {
-            bytes: vec![0; length.div_ceil(8)],
-            length,
+            words: vec![0; length.div_ceil(WORD)].into(),
+            length: length as u32,
             ones: 0,
         }
     }
 
     pub(crate) fn full(length: usize) -> Self {
         let mut bits = Self::new(length);
-        for index in 0..length {
-            bits.set(index);
+        bits.words.fill(u64::MAX);
+        if let (Some(last), true) = (bits.words.last_mut(), length % WORD > 0) {
+            *last = (1 << (length % WORD)) - 1;
         }
+        bits.ones = length as u32;
         bits
     }
 
@@ -30,40 +35,87 @@ impl Bits {
         if bytes.len() != length.div_ceil(8) {
             return None;
         }
-        let ones = bytes.iter().map(|byte| byte.count_ones() as usize).sum();
-        let bits = Self {
-            bytes: bytes.to_vec(),
-            length,
-            ones,
-        };
-        let in_range = (0..length).filter(|&index| bits.get(index)).count();
-        (in_range == ones).then_some(bits)
+        let mut bits = Self::new(length);
+        for (word, bytes) in bits.words.iter_mut().zip(bytes.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(padded);
+        }
+        let past = length % WORD;
+        let stray = past > 0 && bits.words.last().is_some_and(|last| last >> past != 0);
+        bits.ones = bits.words.iter().map(|word| word.count_ones()).sum();
+        (!stray).then_some(bits)
     }
 
+    /// Bit 0 of byte 0 is chunk 0.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        self.bytes.clone()
+        let bytes = self.words.iter().flat_map(|word| word.to_le_bytes());
+        bytes.take((self.length as usize).div_ceil(8)).collect()
     }
 
     pub(crate) fn get(&self, index: usize) -> bool {
-        index < self.length && self.bytes[index / 8] & (1 << (index % 8)) != 0
+        let word = self.words.get(index / WORD).copied().unwrap_or(0);
+        word & (1 << (index % WORD)) != 0
     }
 
     /// True if the bit was not set before.
     pub(crate) fn set(&mut self, index: usize) -> bool {
-        if index >= self.length || self.get(index) {
+        if index >= self.length as usize || self.get(index) {
             return false;
         }
-        self.bytes[index / 8] |= 1 << (index % 8);
+        self.words[index / WORD] |= 1 << (index % WORD);
         self.ones += 1;
         true
     }
 
+    pub(crate) fn clear(&mut self, index: usize) {
+        if self.get(index) {
+            self.words[index / WORD] &= !(1 << (index % WORD));
+            self.ones -= 1;
+        }
+    }
+
     pub(crate) fn ones(&self) -> usize {
-        self.ones
+        self.ones as usize
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.ones == self.length
+    }
+
+    /// All that is set here and in neither of the two, at most `limit` of them, from the
+    /// word of `start` on and round to it again.
+    pub(crate) fn without<'a>(
+        &'a self,
+        held: &'a Self,
+        pending: &'a Self,
+        start: usize,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let words = self.words.len();
+        (0..words).flat_map(move |step| {
+            let place = (start / WORD + step) % words;
+            let mut word = self.words[place] & !held.words[place] & !pending.words[place];
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros())?;
+                word &= word - 1;
+                Some((place * WORD) as u32 + bit)
+            })
+        })
+    }
+
+    /// Whether anything is set here and in neither of the two.
+    pub(crate) fn has_beside(&self, held: &Self, pending: &Self) -> bool {
+        let others = held.words.iter().zip(&pending.words);
+        let mut words = self.words.iter().zip(others);
+        words.any(|(word, (held, pending))| word & !held & !pending != 0)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let words = self.words.iter().enumerate();
+        words.flat_map(|(place, word)| {
+            let bits = (0..WORD).filter(move |bit| word & (1 << bit) != 0);
+            bits.map(move |bit| place * WORD + bit)
+        })
     }
 }
 
@@ -75,9 +127,36 @@ mod tests {
     fn round_trip_and_stray_bits() {
         let mut bits = Bits::new(11);
         assert!(bits.set(0) && bits.set(10) && !bits.set(10) && !bits.set(11));
+        assert_eq!(bits.encode(), [0b1, 0b100]);
         assert_eq!(Bits::decode(&bits.encode(), 11), Some(bits));
         assert_eq!(Bits::decode(&[0xff, 0xff], 11), None, "bits past the end");
         assert_eq!(Bits::decode(&[0], 11), None, "too short");
-        assert!(Bits::full(11).is_full());
+        for length in [0, 1, 11, 63, 64, 65, 200] {
+            let full = Bits::full(length);
+            assert!(full.is_full() && full.iter().eq(0..length));
+            assert_eq!(Bits::decode(&full.encode(), length), Some(full));
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_found_from_any_start() {
+        let (mut has, mut held, mut pending) = (Bits::new(130), Bits::new(130), Bits::new(130));
+        for index in [0, 63, 64, 129] {
+            has.set(index);
+        }
+        held.set(0);
+        pending.set(64);
+        let found = |held: &Bits, pending: &Bits, start| -> Vec<u32> {
+            has.without(held, pending, start).collect()
+        };
+        assert_eq!(found(&held, &pending, 0), [63, 129]);
+        assert_eq!(found(&held, &pending, 100), [129, 63]);
+        held.set(63);
+        assert!(has.has_beside(&held, &pending));
+        held.set(129);
+        assert!(!has.has_beside(&held, &pending));
+        assert!(found(&held, &pending, 0).is_empty());
+        pending.clear(64);
+        assert_eq!((found(&held, &pending, 0), pending.ones()), (vec![64], 0));
     }
 }

@@ -17,6 +17,15 @@ pub const PEERS: usize = 256;
 pub const REQUESTS_PER_PEER: usize = 16;
 /// Requests outstanding in all: bounds memory to this many chunks of 1 MiB.
 pub const REQUESTS: usize = 64;
+/// Chunks asked of one peer at once: asking in runs costs less than one by one.
+pub const REQUESTS_AT_ONCE: usize = 4;
+/// Missing chunks among which the rarest are looked for, from a random place on: more
+/// would make every request into a large file slow.
+pub const CHUNKS_LOOKED_AT: usize = 1024;
+/// What a node gained of a file is told at most this often...
+pub const GAINED_PAUSE_US: u64 = 100_000;
+/// ...or when so many chunks came, whichever is first.
+pub const GAINED_CHUNKS: usize = 16;
 /// Chunk reads queued for one peer before it is told `Absent`.
 pub const SERVES_PER_PEER: usize = 64;
 /// A request unanswered for this long goes to another peer.

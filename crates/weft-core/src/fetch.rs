@@ -11,7 +11,7 @@ use crate::{
     file::FilePhase,
     io::{ChunkSource, Disk, FoundChunk, Outcome},
     members::PeerState,
-    message::{Control, Message, Payload, Peer},
+    message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
 };
 
@@ -83,14 +83,14 @@ impl<P: Payload> Node<P> {
         for peer in self.sources().collect::<Vec<_>>() {
             self.send(peer, Message::Control(Control::Unwant(file)));
         }
-        let mut forgotten = Vec::new();
-        for state in self.peers.values_mut() {
-            forgotten.extend(state.holds.remove(&file));
+        for (_, state) in &mut self.peers {
+            if let Some(peer_file) = state.files.get_mut(&file) {
+                (peer_file.holds, peer_file.want_due_us) = (None, None);
+                state.drop_idle_files();
+            }
         }
         if let Some(state) = self.files.get_mut(&file) {
-            for bits in forgotten {
-                state.count_holder(&bits, -1);
-            }
+            state.forget_holders();
         }
     }
 
@@ -129,17 +129,18 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn forget_requests(&mut self, peer: &Peer, state: &PeerState) {
-        for chunk in state.requests.keys() {
-            if let Some(file) = self.files.get_mut(&chunk.file) {
-                file.asked.remove(&chunk.index);
+        for (file, peer_file) in &state.files {
+            let Some(file) = self.files.get_mut(file) else {
+                continue;
+            };
+            for (index, _) in &peer_file.requests {
+                file.pending.clear(*index as usize);
+            }
+            if let Some(bits) = &peer_file.holds {
+                file.count_holder(bits, false);
             }
         }
-        for (file, bits) in &state.holds {
-            if let Some(file) = self.files.get_mut(file) {
-                file.count_holder(bits, -1);
-            }
-        }
-        for blob in self.blobs.values_mut() {
+        for (_, blob) in &mut self.blobs {
             if blob.asked.is_some_and(|(asked, _)| asked == *peer) {
                 blob.asked = None;
             }
@@ -148,21 +149,20 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn fetch_due_us(&self) -> u64 {
-        let requests = self
-            .peers
-            .values()
-            .flat_map(|peer| peer.requests.values().copied());
+        let peer_files = self.peers.values().flat_map(|peer| peer.files.values());
+        let peers = peer_files.flat_map(|file| {
+            let requests = file.requests.iter().map(|(_, due_us)| *due_us);
+            requests.chain(file.want_due_us)
+        });
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
             Some((_, due_us)) => Some(due_us),
             None => (blob.retry_us > self.now_us).then_some(blob.retry_us),
         });
-        let wants = self
-            .peers
-            .values()
-            .flat_map(|peer| peer.want_due_us.values().copied());
         let files = self.files.values().flat_map(|file| {
             let sync_us = file.sync_due_us.filter(|_| !file.syncing);
-            [sync_us, file.retry_us].into_iter().flatten()
+            [sync_us, file.retry_us, file.tell_due_us]
+                .into_iter()
+                .flatten()
         });
         let fetching = self
             .files
@@ -170,9 +170,8 @@ impl<P: Payload> Node<P> {
             .any(|file| file.phase == FilePhase::Fetching);
         let bucket_us = self.bucket.ready_us();
         let cap = (fetching && bucket_us > self.now_us).then_some(bucket_us);
-        requests
+        peers
             .chain(blobs)
-            .chain(wants)
             .chain(files)
             .chain(cap)
             .min()
@@ -183,27 +182,34 @@ impl<P: Payload> Node<P> {
         let now_us = self.now_us;
         let mut late = Vec::new();
         for (peer, state) in &mut self.peers {
-            state.requests.retain(|chunk, due_us| {
-                let keep = *due_us > now_us;
-                if !keep {
-                    late.push((*peer, *chunk));
-                }
-                keep
-            });
+            for (file, peer_file) in &mut state.files {
+                let file = *file;
+                peer_file.requests.retain(|&(index, due_us)| {
+                    let keep = due_us > now_us;
+                    if !keep {
+                        state.requests -= 1;
+                        late.push((*peer, ChunkRef { file, index }));
+                    }
+                    keep
+                });
+            }
         }
         for (peer, chunk) in late {
             // a stalled peer must not be the least busy one again at once
             self.give_up_on(peer, chunk);
         }
         self.want_again();
-        for blob in self.blobs.values_mut() {
+        for (_, blob) in &mut self.blobs {
             if let Some((peer, _)) = blob.asked.filter(|(_, due_us)| *due_us <= now_us) {
                 blob.asked = None;
                 blob.refused.insert(peer);
             }
         }
-        let (mut to_sync, mut to_retry) = (Vec::new(), Vec::new());
+        let (mut to_sync, mut to_retry, mut to_tell) = (Vec::new(), Vec::new(), Vec::new());
         for (hash, file) in &mut self.files {
+            if file.tell_due_us.is_some_and(|due_us| due_us <= now_us) {
+                to_tell.push(*hash);
+            }
             if !file.syncing && file.sync_due_us.is_some_and(|due_us| due_us <= now_us) {
                 to_sync.push(*hash);
             }
@@ -211,6 +217,9 @@ impl<P: Payload> Node<P> {
                 file.retry_us = None;
                 to_retry.push((*hash, file.phase));
             }
+        }
+        for file in to_tell {
+            self.tell_gained(file);
         }
         for file in to_sync {
             self.sync_file(file);

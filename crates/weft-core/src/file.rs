@@ -1,13 +1,11 @@
 //! One file of a release: what is held of it, what is on its way, who has the rest.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
+use litemap::LiteMap;
 use weft_record::ChunkMap;
 
-use crate::{bits::Bits, config::RestoredFile, message::Peer};
+use crate::{bits::Bits, bounds, config::RestoredFile, message::Peer};
 
 /// A file of a release, complete or not.
 #[derive(Debug)]
@@ -17,12 +15,16 @@ pub(crate) struct FileState {
     pub(crate) phase: FilePhase,
     /// Verified and written.
     pub(crate) held: Bits,
-    /// Asked for: from whom.
-    pub(crate) asked: BTreeMap<u32, Peer>,
-    /// Arrived, being hashed or written.
-    pub(crate) arriving: BTreeSet<u32>,
-    /// How many members hold each chunk.
-    pub(crate) holders: Vec<u16>,
+    /// Asked for, or arrived and being hashed or written.
+    pub(crate) pending: Bits,
+    /// How many members hold each chunk, while it is fetched.
+    holders: Vec<u8>,
+    /// Chunks that came and of which nobody was told yet.
+    pub(crate) untold: Vec<u32>,
+    /// When that is told.
+    pub(crate) tell_due_us: Option<u64>,
+    /// Not before this is the next told.
+    pub(crate) tell_after_us: u64,
     /// Written since the last sync.
     pub(crate) unsynced_bytes: u64,
     pub(crate) sync_due_us: Option<u64>,
@@ -42,7 +44,7 @@ pub(crate) struct FileFigures {
     pub(crate) bytes_reused: u64,
     pub(crate) bytes_fetched: u64,
     pub(crate) bytes_duplicate: u64,
-    pub(crate) by_peer: BTreeMap<Peer, u64>,
+    pub(crate) by_peer: LiteMap<Peer, u64>,
 }
 
 /// Where a file stands.
@@ -60,6 +62,13 @@ pub(crate) enum FilePhase {
     Complete,
     /// All chunks match the map, the whole does not match the release.
     Contradictory,
+}
+
+impl FilePhase {
+    /// Whether it matters which chunks others hold.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Opening | Self::Fetching | Self::Hashing)
+    }
 }
 
 impl FileState {
@@ -93,9 +102,11 @@ impl FileState {
             map,
             phase,
             held: Bits::new(chunks),
-            asked: BTreeMap::new(),
-            arriving: BTreeSet::new(),
-            holders: vec![0; chunks],
+            pending: Bits::new(chunks),
+            holders: Vec::new(),
+            untold: Vec::new(),
+            tell_due_us: None,
+            tell_after_us: 0,
             unsynced_bytes: 0,
             sync_due_us: None,
             syncing: false,
@@ -112,27 +123,50 @@ impl FileState {
             .map(|chunk| u64::from(chunk.length))
     }
 
-    /// The missing chunk that fewest members hold, of those that `bits` has; ties
-    /// fall to the first at or after `start`, so that nodes do not all take the same.
-    pub(crate) fn rarest(&self, bits: &Bits, start: usize) -> Option<u32> {
-        let chunks = self.map.chunks.len();
-        (0..chunks)
-            .map(|step| (start + step) % chunks)
-            .filter(|&index| {
-                bits.get(index)
-                    && !self.held.get(index)
-                    && !self.asked.contains_key(&(index as u32))
-                    && !self.arriving.contains(&(index as u32))
-            })
-            .min_by_key(|&index| self.holders[index])
-            .map(|index| index as u32)
+    /// Whether anything that `bits` has is missing here and not on its way.
+    pub(crate) fn lacks_of(&self, bits: &Bits) -> bool {
+        bits.has_beside(&self.held, &self.pending)
     }
 
-    pub(crate) fn count_holder(&mut self, bits: &Bits, sign: i32) {
-        for index in 0..self.holders.len() {
-            if bits.get(index) {
-                self.holders[index] = self.holders[index].saturating_add_signed(sign as i16);
+    /// Those missing chunks that fewest members hold, of those that `bits` has, at most
+    /// `count`; ties fall to the first at or after `start`, so that nodes do not all take
+    /// the same.
+    pub(crate) fn rarest(&self, bits: &Bits, start: usize, count: usize) -> Vec<u32> {
+        let mut found: Vec<(u8, u32)> = Vec::with_capacity(count + 1);
+        let open = bits.without(&self.held, &self.pending, start);
+        for index in open.take(bounds::CHUNKS_LOOKED_AT) {
+            let holders = self.holders.get(index as usize).copied().unwrap_or(0);
+            if found.len() == count && found.last().is_some_and(|last| last.0 <= holders) {
+                continue;
             }
+            let place = found.partition_point(|one| one.0 <= holders);
+            found.insert(place, (holders, index));
+            found.truncate(count);
         }
+        found.into_iter().map(|(_, index)| index).collect()
+    }
+
+    pub(crate) fn count_holder(&mut self, bits: &Bits, more: bool) {
+        for index in bits.iter() {
+            self.count_one(index, more);
+        }
+    }
+
+    pub(crate) fn count_one(&mut self, index: usize, more: bool) {
+        if self.holders.is_empty() {
+            self.holders = vec![0; self.map.chunks.len()];
+        }
+        if let Some(holders) = self.holders.get_mut(index) {
+            *holders = if more {
+                holders.saturating_add(1)
+            } else {
+                holders.saturating_sub(1)
+            };
+        }
+    }
+
+    /// Nothing more is fetched of it: what was counted for that is not needed.
+    pub(crate) fn forget_holders(&mut self) {
+        self.holders = Vec::new();
     }
 }

@@ -1,7 +1,6 @@
 //! From whole files to an active model: stage, probe, activate.
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use weft_record::{Hash, Name};
 
 use crate::{
@@ -219,6 +218,6 @@ impl<P: Payload> Node<P> {
     }
 }
 
-fn is(files: &BTreeMap<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
+fn is(files: &LiteMap<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
     files.get(&file).is_some_and(|state| state.phase == phase)
 }

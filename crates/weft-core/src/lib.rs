@@ -22,6 +22,7 @@ mod maps;
 mod members;
 mod message;
 mod node;
+mod operations;
 mod random;
 mod records;
 mod score;

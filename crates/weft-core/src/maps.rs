@@ -1,9 +1,6 @@
 //! Getting chunk maps: blobs of at most a few MiB, whole from one member.
 
-use std::{
-    collections::{BTreeSet, btree_map::Entry},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use weft_record::{ChunkMap, Hash};
 
@@ -41,7 +38,7 @@ impl<P: Payload> Node<P> {
             }
             return;
         }
-        if let Entry::Vacant(blob) = self.blobs.entry(chunk_map) {
+        if !self.blobs.contains_key(&chunk_map) {
             let state = BlobState {
                 file_length: length,
                 file,
@@ -50,7 +47,7 @@ impl<P: Payload> Node<P> {
                 refused: BTreeSet::new(),
                 retry_us: 0,
             };
-            blob.insert(state);
+            self.blobs.insert(chunk_map, state);
             self.disk(Pending::ReadBlob(chunk_map), Disk::ReadBlob(chunk_map));
         }
     }
@@ -171,12 +168,15 @@ impl<P: Payload> Node<P> {
                 if !blob.refused.is_empty() {
                     blob.refused.clear();
                     blob.retry_us = now_us + bounds::BLOB_RETRY_US;
+                    self.due_us = self.due_us.min(blob.retry_us);
                 }
                 continue;
             }
             let index = self.random.below(candidates.len() as u64) as usize;
             let peer = candidates[index];
-            blob.asked = Some((peer, now_us + bounds::REQUEST_TIMEOUT_US));
+            let due_us = now_us + bounds::REQUEST_TIMEOUT_US;
+            blob.asked = Some((peer, due_us));
+            self.due_us = self.due_us.min(due_us);
             asks.push((peer, *hash));
         }
         for (peer, hash) in asks {

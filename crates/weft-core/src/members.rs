@@ -1,7 +1,6 @@
 //! Connected peers: who they are to this node, and where their messages go.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use litemap::LiteMap;
 use weft_record::{Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
@@ -9,7 +8,7 @@ use crate::{
     bounds,
     door::Shown,
     io::{DisconnectReason, Event, Output},
-    message::{ChunkRef, Control, Message, Payload, Peer},
+    message::{Control, Message, Payload, Peer},
     node::Node,
     score::Source,
 };
@@ -55,18 +54,60 @@ pub(crate) struct PeerState {
     /// It was told, and it told, what is remembered of the other.
     pub(crate) reminded: bool,
     pub(crate) reminds: bool,
-    /// Chunk requests that wait for its answer, with their deadlines.
-    pub(crate) requests: BTreeMap<ChunkRef, u64>,
     /// Chunk reads under way for it.
-    pub(crate) serving: usize,
-    /// Files of which it wants news.
-    pub(crate) wants: BTreeSet<Hash>,
-    /// Which chunks it holds of the files that this node fetches.
-    pub(crate) holds: BTreeMap<Hash, Bits>,
-    /// Files of which it did not deliver a chunk, and when it is asked again what it holds.
-    pub(crate) want_due_us: BTreeMap<Hash, u64>,
+    pub(crate) serving: u16,
+    /// Chunk requests that wait for its answer, over all files.
+    pub(crate) requests: u16,
     /// Not before this is it asked again for files of which it told nothing.
     pub(crate) untold_due_us: u64,
+    /// What is under way with it of each file.
+    pub(crate) files: LiteMap<Hash, PeerFile>,
+}
+
+/// One file between this node and a peer.
+#[derive(Debug, Default)]
+pub(crate) struct PeerFile {
+    /// The peer wants news of it.
+    pub(crate) wanted: bool,
+    /// The chunks that the peer told it holds, while this node fetches the file.
+    pub(crate) holds: Option<Bits>,
+    /// It did not deliver a chunk: it is asked again at this time what it holds.
+    pub(crate) want_due_us: Option<u64>,
+    /// Chunks asked of it, and when each is late.
+    pub(crate) requests: Vec<(u32, u64)>,
+}
+
+impl PeerFile {
+    fn is_idle(&self) -> bool {
+        !self.wanted
+            && self.holds.is_none()
+            && self.want_due_us.is_none()
+            && self.requests.is_empty()
+    }
+}
+
+impl PeerState {
+    pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
+        self.files.entry(file).or_default()
+    }
+
+    /// Ends a request; false if there was none.
+    pub(crate) fn answered(&mut self, file: &Hash, index: u32) -> bool {
+        let requests = self.files.get_mut(file).map(|state| &mut state.requests);
+        let Some(requests) = requests else {
+            return false;
+        };
+        let Some(place) = requests.iter().position(|(asked, _)| *asked == index) else {
+            return false;
+        };
+        requests.swap_remove(place);
+        self.requests -= 1;
+        true
+    }
+
+    pub(crate) fn drop_idle_files(&mut self) {
+        self.files.retain(|_, state| !state.is_idle());
+    }
 }
 
 impl<P: Payload> Node<P> {
@@ -193,7 +234,8 @@ impl<P: Payload> Node<P> {
                 if self.allows(peer, |account| &mut account.wants, bounds::WANTS)
                     && let Some(state) = self.peers.get_mut(&peer)
                 {
-                    state.wants.remove(&file);
+                    state.file(file).wanted = false;
+                    state.drop_idle_files();
                 }
             }
             Control::Bits { file, bits } if self.is_source(&peer) => {
@@ -229,13 +271,11 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
+        state.requests = 0;
         let parted = PeerState {
-            requests: std::mem::take(&mut state.requests),
-            holds: std::mem::take(&mut state.holds),
+            files: std::mem::take(&mut state.files),
             ..PeerState::default()
         };
-        state.wants.clear();
-        state.want_due_us.clear();
         self.forget_requests(&peer, &parted);
     }
 

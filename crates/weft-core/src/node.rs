@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use litemap::LiteMap;
 use weft_record::{Hash, JoinRequest, Memo, Name, RecordId, Trust, TrustDigest, Verified};
 
 use crate::{
@@ -22,7 +23,8 @@ use crate::{
     limit::TokenBucket,
     maps::BlobState,
     members::PeerState,
-    message::{ChunkRef, Message, Payload, Peer},
+    message::{ChunkRef, Control, Message, Payload, Peer},
+    operations::Operations,
     random::Random,
     score::Accounts,
     target::Channel,
@@ -35,10 +37,10 @@ pub struct Node<P> {
     pub(crate) trust: Trust,
     pub(crate) memo: Memo,
     pub(crate) random: Random,
-    pub(crate) peers: BTreeMap<Peer, PeerState>,
-    pub(crate) channels: BTreeMap<Name, Channel>,
-    pub(crate) files: BTreeMap<Hash, FileState>,
-    pub(crate) blobs: BTreeMap<Hash, BlobState>,
+    pub(crate) peers: LiteMap<Peer, PeerState>,
+    pub(crate) channels: LiteMap<Name, Channel>,
+    pub(crate) files: LiteMap<Hash, FileState>,
+    pub(crate) blobs: LiteMap<Hash, BlobState>,
     pub(crate) bucket: TokenBucket,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
@@ -57,9 +59,12 @@ pub struct Node<P> {
     pub(crate) counters: Counters,
     /// The disk refused something and no write has succeeded since.
     troubled: bool,
-    operations: BTreeMap<OpId, Pending<P>>,
-    next_operation: u64,
-    outputs: VecDeque<Output<P>>,
+    operations: Operations<Pending<P>>,
+    pub(crate) outputs: VecDeque<Output<P>>,
+    /// No timer is due before this.
+    pub(crate) due_us: u64,
+    /// Requests for chunks may be due.
+    pub(crate) asks_more: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,10 +137,10 @@ impl<P: Payload> Node<P> {
             trust: Trust::new(config.mesh_id),
             memo,
             random: Random::new(config.seed),
-            peers: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            files: BTreeMap::new(),
-            blobs: BTreeMap::new(),
+            peers: LiteMap::default(),
+            channels: LiteMap::default(),
+            files: LiteMap::default(),
+            blobs: LiteMap::default(),
             bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
             unsaved: Vec::new(),
             unwritten: BTreeMap::new(),
@@ -150,9 +155,10 @@ impl<P: Payload> Node<P> {
             clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
             troubled: false,
-            operations: BTreeMap::new(),
-            next_operation: 0,
+            operations: Operations::default(),
             outputs: VecDeque::new(),
+            due_us: 0,
+            asks_more: true,
             config,
         };
         node.restore(restored);
@@ -164,6 +170,9 @@ impl<P: Payload> Node<P> {
         // a driver's clock that stands or steps back must not undo a deadline
         self.now_us = self.now_us.max(now_us);
         self.count_uptime();
+        self.asks_more = true;
+        // chunks come by the million: what they change of the timers, they say themselves
+        let sets_timers = !is_of_chunks(&input);
         match input {
             Input::Command(command) => self.command(command),
             Input::PeerUp(peer) => self.peer_up(peer),
@@ -172,14 +181,34 @@ impl<P: Payload> Node<P> {
             Input::Message(peer, message) => self.message(peer, message),
             Input::Gossip(envelope) => self.gossip(envelope),
             Input::Done(operation, outcome) => {
-                if let Some(pending) = self.operations.remove(&operation) {
+                if let Some(pending) = self.operations.end(operation) {
                     self.done(pending, outcome);
                 }
             }
             Input::Tick => {}
         }
-        self.run_timers();
-        self.schedule();
+        let is_due = self.due_us <= self.now_us;
+        if sets_timers || is_due {
+            self.run_timers();
+            self.asks_more = true;
+        }
+        if self.asks_more {
+            self.schedule();
+        }
+        if sets_timers || is_due {
+            self.due_us = self.next_due_us();
+        }
+        debug_assert!(self.due_us <= self.next_due_us(), "a timer was forgotten");
+    }
+
+    /// The same for a driver of many nodes, which lends all of them one queue: what is to
+    /// be done is put there.
+    pub fn handle_into(&mut self, now_us: u64, input: Input<P>, outputs: &mut VecDeque<Output<P>>) {
+        // what was there before, as from the start, comes first
+        outputs.append(&mut self.outputs);
+        std::mem::swap(&mut self.outputs, outputs);
+        self.handle(now_us, input);
+        std::mem::swap(&mut self.outputs, outputs);
     }
 
     /// The next thing to do, if any.
@@ -187,16 +216,20 @@ impl<P: Payload> Node<P> {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Tick`] is due, on the clock of `handle`.
+    /// When [`Input::Tick`] is due, on the clock of `handle`. It may come a little early:
+    /// what was waited for can have come meanwhile.
     pub fn deadline(&self) -> Option<u64> {
+        Some(self.due_us.max(self.now_us))
+    }
+
+    fn next_due_us(&self) -> u64 {
         let mut due_us = self.digest_timers_due_us();
         due_us = due_us.min(self.door_due_us());
         due_us = due_us.min(self.join_due_us());
         due_us = due_us.min(self.clock.due_us());
         due_us = due_us.min(self.fetch_due_us());
         due_us = due_us.min(self.install_due_us());
-        due_us = due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX));
-        Some(due_us.max(self.now_us))
+        due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX))
     }
 
     /// The verifier's state: what records this node accepted.
@@ -251,10 +284,7 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn begin(&mut self, pending: Pending<P>) -> OpId {
-        let operation = OpId(self.next_operation);
-        self.next_operation += 1;
-        self.operations.insert(operation, pending);
-        operation
+        self.operations.begin(pending)
     }
 
     pub(crate) fn disk(&mut self, pending: Pending<P>, disk: Disk<P>) {
@@ -299,6 +329,7 @@ impl<P: Payload> Node<P> {
         self.probe_active_slots();
         self.retarget_all();
         self.schedule();
+        self.due_us = self.next_due_us();
     }
 
     fn command(&mut self, command: Command) {
@@ -312,7 +343,10 @@ impl<P: Payload> Node<P> {
     fn message(&mut self, peer: Peer, message: Message<P>) {
         match message {
             Message::Control(control) => self.control(peer, control),
-            Message::Get(chunk) if self.is_member(&peer) => self.serve_chunk(peer, chunk),
+            Message::Get(chunk) if self.is_member(&peer) => {
+                self.asks_more = false;
+                self.serve_chunk(peer, chunk);
+            }
             Message::GetBlob(hash) if self.is_member(&peer) => self.serve_blob(peer, hash),
             // whoever does not belong gets and gives no bytes
             _ if !self.is_source(&peer) => {}
@@ -396,11 +430,8 @@ impl<P: Payload> Node<P> {
             _ => "the driver answered with the wrong kind of outcome".to_owned(),
         };
         // shown until a write succeeds again
-        for channel in self
-            .channels
-            .values_mut()
-            .filter(|channel| channel.waits_for_bytes())
-        {
+        let channels = self.channels.iter_mut().map(|(_, channel)| channel);
+        for channel in channels.filter(|channel| channel.waits_for_bytes()) {
             channel.reason.clone_from(&text);
             self.troubled = true;
         }
@@ -413,11 +444,8 @@ impl<P: Payload> Node<P> {
     /// The disk works again.
     pub(crate) fn trouble_over(&mut self) {
         if std::mem::take(&mut self.troubled) {
-            for channel in self
-                .channels
-                .values_mut()
-                .filter(|channel| channel.waits_for_bytes())
-            {
+            let channels = self.channels.iter_mut().map(|(_, channel)| channel);
+            for channel in channels.filter(|channel| channel.waits_for_bytes()) {
                 channel.reason.clear();
             }
         }
@@ -443,5 +471,24 @@ impl<P: Payload> Node<P> {
         self.run_clock_timers();
         self.run_fetch_timers();
         self.run_install_timers();
+    }
+}
+
+/// Whether an input is about chunks alone: it sets no timer but those of transfers.
+fn is_of_chunks<P>(input: &Input<P>) -> bool {
+    match input {
+        Input::Message(_, message) => matches!(
+            message,
+            Message::Get(_)
+                | Message::Data(..)
+                | Message::Absent(_)
+                | Message::Control(Control::Gained { .. } | Control::Bits { .. })
+        ),
+        // a digest, a written chunk, a chunk to serve
+        Input::Done(_, outcome) => matches!(
+            outcome,
+            Outcome::Written | Outcome::Digest(_) | Outcome::Chunk(_)
+        ),
+        _ => false,
     }
 }

@@ -18,7 +18,7 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if !held || state.serving >= bounds::SERVES_PER_PEER {
+        if !held || usize::from(state.serving) >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::Absent(chunk));
             return;
         }
@@ -47,7 +47,7 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if state.serving >= bounds::SERVES_PER_PEER {
+        if usize::from(state.serving) >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::NoBlob(hash));
             return;
         }
@@ -71,10 +71,12 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if state.wants.len() >= bounds::FILES_WANTED_PER_PEER && !state.wants.contains(&file) {
+        let wanted = state.files.values().filter(|file| file.wanted).count();
+        let known = state.files.get(&file).is_some_and(|file| file.wanted);
+        if wanted >= bounds::FILES_WANTED_PER_PEER && !known {
             return;
         }
-        state.wants.insert(file);
+        state.file(file).wanted = true;
         self.tell_bits(peer, file);
     }
 
@@ -93,7 +95,7 @@ impl<P: Payload> Node<P> {
         let members = self.peers.iter();
         let members = members.filter(|(_, state)| state.standing.is_member());
         members
-            .filter(|(_, state)| state.wants.contains(file))
+            .filter(|(_, state)| state.files.get(file).is_some_and(|file| file.wanted))
             .map(|(peer, _)| *peer)
             .collect()
     }

@@ -1,14 +1,15 @@
 //! Chunks between members: who holds what, who is asked, what arrives. Rarest
 //! first; each is verified before it is written, counted or served.
 
+use litemap::LiteMap;
 use weft_record::Hash;
 
 use crate::{
     bits::Bits,
     bounds,
     file::FilePhase,
-    io::{DisconnectReason, Disk, Event, Outcome},
-    members::Standing,
+    io::{DisconnectReason, Disk, Event, Outcome, Output},
+    members::{PeerState, Standing},
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
 };
@@ -53,10 +54,14 @@ impl<P: Payload> Node<P> {
         let Some(peer_state) = self.peers.get_mut(&peer) else {
             return;
         };
-        state.count_holder(&bits, 1);
-        if let Some(old) = peer_state.holds.insert(file, bits) {
-            state.count_holder(&old, -1);
+        if !state.phase.is_open() {
+            return;
         }
+        state.count_holder(&bits, true);
+        if let Some(old) = peer_state.file(file).holds.replace(bits) {
+            state.count_holder(&old, false);
+        }
+        self.asks_more = true;
     }
 
     pub(crate) fn gained_arrived(&mut self, peer: Peer, file: Hash, indexes: &[u32]) {
@@ -66,99 +71,131 @@ impl<P: Payload> Node<P> {
         let Some(peer_state) = self.peers.get_mut(&peer) else {
             return;
         };
+        if !state.phase.is_open() {
+            return;
+        }
         let chunks = state.map.chunks.len();
-        let bits = peer_state
-            .holds
-            .entry(file)
-            .or_insert_with(|| Bits::new(chunks));
+        let holds = &mut peer_state.file(file).holds;
+        let bits = holds.get_or_insert_with(|| Bits::new(chunks));
         for &index in indexes {
-            if bits.set(index as usize) {
-                state.holders[index as usize] = state.holders[index as usize].saturating_add(1);
+            let index = index as usize;
+            if bits.set(index) {
+                state.count_one(index, true);
+                self.asks_more |= !state.held.get(index) && !state.pending.get(index);
             }
         }
     }
 
     /// Gives out requests while the bounds and the cap allow.
     pub(crate) fn schedule(&mut self) {
-        self.schedule_blobs();
+        if !self.blobs.is_empty() {
+            self.schedule_blobs();
+        }
         let now_us = self.now_us;
-        let fetching: Vec<Hash> = self
-            .files
-            .iter()
-            .filter(|(_, state)| {
-                state.phase == FilePhase::Fetching
-                    && !state.held.is_full()
-                    && state.retry_us.is_none_or(|due_us| due_us <= now_us)
-            })
-            .map(|(file, _)| *file)
-            .collect();
-        for file in fetching {
-            while self.request_one(file) {}
+        for place in 0..self.files.len() {
+            let Some((file, state)) = self.files.get_indexed(place) else {
+                break;
+            };
+            let rests = state.retry_us.is_some_and(|due_us| due_us > now_us);
+            if state.phase != FilePhase::Fetching || state.held.is_full() || rests {
+                continue;
+            }
+            let file = *file;
+            while self.request_run(file) {}
         }
     }
 
-    /// True if a request went out.
-    pub(crate) fn request_one(&mut self, file: Hash) -> bool {
-        let outstanding: usize = self.peers.values().map(|state| state.requests.len()).sum();
+    /// Asks the least busy peer that holds something missing for the rarest chunks that it
+    /// has; true if a request went out.
+    fn request_run(&mut self, file: Hash) -> bool {
+        let under_way: usize = self.files.values().map(|state| state.pending.ones()).sum();
+        let room = bounds::REQUESTS.saturating_sub(under_way);
+        let belongs = self.own.is_member();
         let Some(state) = self.files.get_mut(&file) else {
             return false;
         };
-        if outstanding + state.arriving.len() >= bounds::REQUESTS {
+        let chunks = state.map.chunks.len();
+        let missing = chunks - state.held.ones() - state.pending.ones();
+        if room == 0 || missing == 0 || self.peers.is_empty() {
             return false;
         }
-        // least busy member that holds something missing
-        let start = self.random.below(state.map.chunks.len().max(1) as u64) as usize;
-        let belongs = self.own.is_member();
-        let mut candidates: Vec<(usize, Peer)> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.requests.len() < bounds::REQUESTS_PER_PEER)
-            .filter(|(_, peer)| belongs || peer.standing == Standing::Bundle)
-            .filter(|(_, peer)| peer.holds.contains_key(&file))
-            .map(|(key, peer)| (peer.requests.len(), *key))
-            .collect();
-        candidates.sort_unstable();
-        let choice = candidates.into_iter().find_map(|(_, peer)| {
-            let bits = &self.peers[&peer].holds[&file];
-            state.rarest(bits, start).map(|index| (peer, index))
-        });
-        let Some((peer, index)) = choice else {
+        // near the end one by one, so that no peer is left with all that is missing
+        let fair = missing.div_ceil(2 * self.peers.len());
+        let run = bounds::REQUESTS_AT_ONCE.min(room).min(fair);
+        // so that not all nodes ask the same peer for the same chunks
+        let draw = self.random.next() as usize;
+        let (first, start) = (draw % self.peers.len(), (draw >> 32) % chunks);
+        let mut chosen: Option<(u16, usize)> = None;
+        for step in 0..self.peers.len() {
+            let place = (first + step) % self.peers.len();
+            let Some((_, peer)) = self.peers.get_indexed(place) else {
+                break;
+            };
+            let busier = chosen.is_some_and(|(requests, _)| requests <= peer.requests);
+            let full = usize::from(peer.requests) + run > bounds::REQUESTS_PER_PEER;
+            let is_source =
+                belongs && peer.standing.is_member() || peer.standing == Standing::Bundle;
+            if busier || full || !is_source {
+                continue;
+            }
+            let holds = peer.files.get(&file).and_then(|file| file.holds.as_ref());
+            if holds.is_some_and(|bits| state.lacks_of(bits)) {
+                chosen = Some((peer.requests, place));
+                if peer.requests == 0 {
+                    break;
+                }
+            }
+        }
+        let Some((peer, peer_state)) = chosen.and_then(|(_, at)| at_mut(&mut self.peers, at))
+        else {
             return false;
         };
-        let length = state.chunk_length(index).unwrap_or(0);
-        if !self.bucket.take(length, self.now_us) {
+        let due_us = self.now_us + bounds::REQUEST_TIMEOUT_US;
+        let Some(holds) = &peer_state.file(file).holds else {
             return false;
+        };
+        let mut asked = 0;
+        for index in state.rarest(holds, start, run) {
+            let length = state.chunk_length(index).unwrap_or(0);
+            if !self.bucket.take(length, self.now_us) {
+                self.due_us = self.due_us.min(self.bucket.ready_us());
+                break;
+            }
+            state.pending.set(index as usize);
+            peer_state.file(file).requests.push((index, due_us));
+            peer_state.requests += 1;
+            asked += 1;
+            let get = Message::Get(ChunkRef { file, index });
+            self.outputs.push_back(Output::Send(peer, get));
         }
-        state.asked.insert(index, peer);
-        let chunk = ChunkRef { file, index };
-        if let Some(peer_state) = self.peers.get_mut(&peer) {
-            peer_state
-                .requests
-                .insert(chunk, self.now_us + bounds::REQUEST_TIMEOUT_US);
-        }
-        self.send(peer, Message::Get(chunk));
-        true
+        self.due_us = self.due_us.min(due_us);
+        asked > 0
     }
 
     pub(crate) fn chunk_arrived(&mut self, peer: Peer, chunk: ChunkRef, payload: P) {
-        let asked = self
-            .peers
-            .get_mut(&peer)
-            .is_some_and(|state| state.requests.remove(&chunk).is_some());
-        let Some(state) = self.files.get_mut(&chunk.file) else {
+        let ChunkRef { file, index } = chunk;
+        let peer_state = self.peers.get_mut(&peer);
+        let left = peer_state.and_then(|state| {
+            let asked = state.answered(&file, index);
+            asked.then_some(usize::from(state.requests))
+        });
+        let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        if !asked {
+        let Some(left) = left else {
             // a late answer to a request that went to another peer meanwhile
             state.figures.bytes_duplicate += payload.length();
             return;
-        }
-        state.asked.remove(&chunk.index);
-        if state.chunk_length(chunk.index) != Some(payload.length()) {
+        };
+        // runs are asked for: nothing can be asked of this peer before there is room for one
+        self.asks_more = left + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS_PER_PEER;
+        if state.chunk_length(index) != Some(payload.length()) {
+            state.pending.clear(index as usize);
             self.corrupt(chunk, peer);
             return;
         }
-        if state.holds(chunk.index) || !state.arriving.insert(chunk.index) {
+        if state.holds(index) {
+            state.pending.clear(index as usize);
             state.figures.bytes_duplicate += payload.length();
             return;
         }
@@ -174,27 +211,27 @@ impl<P: Payload> Node<P> {
         let Some(peer_state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if peer_state.requests.remove(&chunk).is_some() {
+        if peer_state.answered(&chunk.file, chunk.index) {
             self.give_up_on(peer, chunk);
         }
     }
 
     /// The peer did not deliver: its bits are not believed until it tells them again.
     pub(crate) fn give_up_on(&mut self, peer: Peer, chunk: ChunkRef) {
+        self.asks_more = true;
         let Some(state) = self.files.get_mut(&chunk.file) else {
             return;
         };
-        state.asked.remove(&chunk.index);
-        let holds = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|peer| peer.holds.remove(&chunk.file));
-        if let Some(bits) = holds {
-            state.count_holder(&bits, -1);
-            let due_us = self.now_us + bounds::WANT_PAUSE_US;
-            if let Some(peer) = self.peers.get_mut(&peer) {
-                peer.want_due_us.insert(chunk.file, due_us);
-            }
+        state.pending.clear(chunk.index as usize);
+        let due_us = self.now_us + bounds::WANT_PAUSE_US;
+        let peer_state = self.peers.get_mut(&peer);
+        let Some(peer_file) = peer_state.and_then(|peer| peer.files.get_mut(&chunk.file)) else {
+            return;
+        };
+        if let Some(bits) = peer_file.holds.take() {
+            state.count_holder(&bits, false);
+            peer_file.want_due_us = Some(due_us);
+            self.due_us = self.due_us.min(due_us);
         }
     }
 
@@ -215,7 +252,10 @@ impl<P: Payload> Node<P> {
             return;
         }
         state.untold_due_us = now_us + bounds::UNTOLD_PAUSE_US;
-        let holds = |file: &Hash| state.holds.contains_key(file);
+        let holds = |file: &Hash| {
+            let file = state.files.get(file);
+            file.is_some_and(|file| file.holds.is_some())
+        };
         let untold: Vec<Hash> = fetching.into_iter().filter(|file| !holds(file)).collect();
         for file in untold {
             self.send(peer, Message::Control(Control::Want(file)));
@@ -226,13 +266,15 @@ impl<P: Payload> Node<P> {
     pub(crate) fn want_again(&mut self) {
         let mut due = Vec::new();
         for (peer, state) in &mut self.peers {
-            state.want_due_us.retain(|file, due_us| {
-                let keep = *due_us > self.now_us;
-                if !keep {
+            for (file, state) in &mut state.files {
+                if state
+                    .want_due_us
+                    .is_some_and(|due_us| due_us <= self.now_us)
+                {
+                    state.want_due_us = None;
                     due.push((*peer, *file));
                 }
-                keep
-            });
+            }
         }
         for (peer, file) in due {
             let file_state = self.files.get(&file);
@@ -259,7 +301,8 @@ impl<P: Payload> Node<P> {
             .get(chunk.index as usize)
             .map(|entry| entry.hash);
         if !matches!(outcome, Outcome::Digest(digest) if Some(digest) == expected) {
-            state.arriving.remove(&chunk.index);
+            state.pending.clear(chunk.index as usize);
+            self.asks_more = true;
             self.corrupt(chunk, from);
             return;
         }
@@ -269,12 +312,16 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn chunk_written(&mut self, chunk: ChunkRef, from: Peer, outcome: Outcome<P>) {
         let ChunkRef { file, index } = chunk;
+        let under_way: usize = self.files.values().map(|state| state.pending.ones()).sum();
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        state.arriving.remove(&index);
+        state.pending.clear(index as usize);
+        self.asks_more = under_way + bounds::REQUESTS_AT_ONCE > bounds::REQUESTS;
         if !matches!(outcome, Outcome::Written) {
-            state.retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
+            let retry_us = self.now_us + bounds::DISK_RETRY_US;
+            state.retry_us = Some(retry_us);
+            self.due_us = self.due_us.min(retry_us);
             self.trouble(&outcome);
             return;
         }
@@ -288,27 +335,62 @@ impl<P: Payload> Node<P> {
         state.figures.bytes_fetched += length;
         *state.figures.by_peer.entry(from).or_default() += 1;
         state.unsynced_bytes += length;
-        state
+        let sync_us = state
             .sync_due_us
             .get_or_insert(self.now_us + bounds::SYNC_INTERVAL_US);
+        self.due_us = self.due_us.min(*sync_us);
         let sync_now = state.unsynced_bytes >= bounds::SYNC_BYTES;
+        state.untold.push(index);
+        let tell_now = state.tell_after_us <= self.now_us
+            || state.untold.len() >= bounds::GAINED_CHUNKS
+            || state.held.is_full();
+        if !tell_now {
+            let tell_us = state.tell_after_us;
+            state.tell_due_us = Some(tell_us);
+            self.due_us = self.due_us.min(tell_us);
+        }
         self.event(Event::ChunkStored {
             file,
             index,
             length: length as u32,
             from,
         });
-        for peer in self.wanting(&file) {
-            let gained = Control::Gained {
-                file,
-                indexes: vec![index],
-            };
-            self.send(peer, Message::Control(gained));
+        if tell_now {
+            self.tell_gained(file);
         }
         if sync_now {
             self.sync_file(file);
         }
         self.finish_if_whole(file);
+    }
+
+    /// Tells those that want to know what came since they were told last; not what they
+    /// hold themselves.
+    pub(crate) fn tell_gained(&mut self, file: Hash) {
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
+        state.tell_due_us = None;
+        state.tell_after_us = self.now_us + bounds::GAINED_PAUSE_US;
+        let gained = std::mem::take(&mut state.untold);
+        for (peer, peer_state) in &self.peers {
+            let peer_file = peer_state.files.get(&file);
+            let Some(peer_file) = peer_file.filter(|file| file.wanted) else {
+                continue;
+            };
+            if !peer_state.standing.is_member() {
+                continue;
+            }
+            let lacks = |index: &u32| {
+                let holds = peer_file.holds.as_ref();
+                holds.is_none_or(|holds| !holds.get(*index as usize))
+            };
+            let indexes: Vec<u32> = gained.iter().copied().filter(lacks).collect();
+            if !indexes.is_empty() {
+                let gained = Message::Control(Control::Gained { file, indexes });
+                self.outputs.push_back(Output::Send(*peer, gained));
+            }
+        }
     }
 
     pub(crate) fn corrupt(&mut self, chunk: ChunkRef, from: Peer) {
@@ -321,4 +403,10 @@ impl<P: Payload> Node<P> {
         let text = "it sent another chunk than the one asked for";
         self.let_go(from, DisconnectReason::CorruptData, text);
     }
+}
+
+/// The entry at a place of the table, to change.
+fn at_mut(peers: &mut LiteMap<Peer, PeerState>, place: usize) -> Option<(Peer, &mut PeerState)> {
+    let key = *peers.get_indexed(place)?.0;
+    peers.get_mut(&key).map(|state| (key, state))
 }

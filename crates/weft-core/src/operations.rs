@@ -1,0 +1,72 @@
+//! What a driver was asked to do and has not answered.
+
+use crate::io::OpId;
+
+/// Operations under way; a number is that of a place and of how often it was used, so that
+/// a second answer to one operation is none to the next.
+#[derive(Debug)]
+pub(crate) struct Operations<T> {
+    places: Vec<Place<T>>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    uses: u32,
+    pending: Option<T>,
+}
+
+impl<T> Default for Operations<T> {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Operations<T> {
+    pub(crate) fn begin(&mut self, pending: T) -> OpId {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place {
+                uses: 0,
+                pending: None,
+            });
+            self.places.len() as u32 - 1
+        });
+        let held = &mut self.places[place as usize];
+        held.uses = held.uses.wrapping_add(1);
+        held.pending = Some(pending);
+        OpId(u64::from(held.uses) << 32 | u64::from(place))
+    }
+
+    /// What the operation was for, the first time that it is answered.
+    pub(crate) fn end(&mut self, operation: OpId) -> Option<T> {
+        let place = operation.0 as u32;
+        let held = self.places.get_mut(place as usize)?;
+        if u64::from(held.uses) != operation.0 >> 32 {
+            return None;
+        }
+        let pending = held.pending.take()?;
+        self.free.push(place);
+        Some(pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_ends_once() {
+        let mut operations = Operations::default();
+        let (first, second) = (operations.begin('a'), operations.begin('b'));
+        assert_eq!(operations.end(first), Some('a'));
+        let third = operations.begin('c');
+        assert_eq!(operations.end(first), None, "its place was taken");
+        assert_eq!(operations.end(third), Some('c'));
+        assert_eq!(operations.end(second), Some('b'));
+        assert_eq!(operations.end(second), None);
+        assert_eq!(operations.end(OpId(77)), None);
+    }
+}
