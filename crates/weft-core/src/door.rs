@@ -1,7 +1,7 @@
 //! Who belongs: what peers show of themselves, how it is judged, and whether this node
 //! itself belongs.
 
-use weft_record::{Envelope, Kind, MeshId, RecordId, Verified, bounds::MAX_RECORD_BYTES};
+use weft_record::{Kind, MeshId, RecordId, Verified, bounds::MAX_RECORD_BYTES};
 
 use crate::{
     bounds,
@@ -203,8 +203,8 @@ impl<P: Payload> Node<P> {
         let ahead = shown.root_version > self.root_version();
         let enrolment = shown.enrolment.clone();
         if let Some(bytes) = enrolment.filter(|_| !ahead && !self.judged(&peer).is_member()) {
-            let is_enroll = |envelope: Envelope| envelope.kind == Kind::Enroll.number();
-            if Envelope::decode(&bytes).is_ok_and(is_enroll) {
+            let decoded = self.memo.decode(&bytes);
+            if decoded.is_ok_and(|decoded| decoded.kind() == Kind::Enroll) {
                 self.take_shown(Source::Peer(peer), bytes);
             }
         }

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use weft_record::{
-    Envelope, Have, HaveHead, Head, Kind, Name, RecordId, TrustDigest, bounds::MAX_RECORD_BYTES,
-    codec,
-};
+use weft_record::{Decoded, Have, HaveHead, Name, RecordId, TrustDigest};
 
 use crate::{
     bounds,
@@ -89,18 +86,10 @@ impl Holdings {
     }
 
     /// What the disk held when the node started, whether it still counts or not.
-    pub(crate) fn remember_start(&mut self, records: &[Vec<u8>]) {
-        for envelope in records
-            .iter()
-            .filter_map(|bytes| Envelope::decode(bytes).ok())
-        {
-            if envelope.kind == Kind::Head.number()
-                && let Ok(head) = codec::decode::<Head>(&envelope.body, MAX_RECORD_BYTES)
-            {
-                let place = (head.epoch, head.seq);
-                self.at_start
-                    .add(&head.channel, place, envelope.record_id());
-            }
+    pub(crate) fn remember_start(&mut self, decoded: &Decoded) {
+        if let Some(head) = decoded.head() {
+            let place = (head.epoch, head.seq);
+            self.at_start.add(&head.channel, place, decoded.id());
         }
     }
 

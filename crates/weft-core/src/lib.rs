@@ -41,4 +41,4 @@ pub use io::{
     OpId, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
-pub use node::Node;
+pub use node::{Lent, Node};

@@ -67,8 +67,28 @@ pub struct Node<P> {
     pub(crate) asks_more: bool,
 }
 
+/// What a driver of many nodes lends to whichever of them it drives, so that not each has
+/// a queue and a memo of its own.
+#[derive(Debug)]
+pub struct Lent<P> {
+    /// What is to be done, to be drained after each input.
+    pub outputs: VecDeque<Output<P>>,
+    /// Checked signatures and decoded records of all of them.
+    pub memo: Memo,
+}
+
+impl<P> Default for Lent<P> {
+    fn default() -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            memo: Memo::default(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
+    pub(crate) signature_checks: u64,
     pub(crate) records_refused: u64,
     pub(crate) chunks_corrupt: u64,
     pub(crate) bytes_served: u64,
@@ -130,7 +150,15 @@ impl<P: Payload> Node<P> {
         Self::with_memo(config, restored, now_us, Memo::default())
     }
 
-    /// The same with signatures that were checked before, by whoever drives many nodes.
+    /// The same for a driver of many nodes, which lends its memo.
+    pub fn new_with(config: Config, restored: Restored, now_us: u64, lent: &mut Lent<P>) -> Self {
+        let memo = std::mem::take(&mut lent.memo);
+        let mut node = Self::with_memo(config, restored, now_us, memo);
+        std::mem::swap(&mut node.memo, &mut lent.memo);
+        node
+    }
+
+    /// The same with signatures that were checked before.
     pub fn with_memo(config: Config, restored: Restored, now_us: u64, memo: Memo) -> Self {
         let mut node = Self {
             now_us,
@@ -201,14 +229,18 @@ impl<P: Payload> Node<P> {
         debug_assert!(self.due_us <= self.next_due_us(), "a timer was forgotten");
     }
 
-    /// The same for a driver of many nodes, which lends all of them one queue: what is to
-    /// be done is put there.
-    pub fn handle_into(&mut self, now_us: u64, input: Input<P>, outputs: &mut VecDeque<Output<P>>) {
+    /// The same for a driver of many nodes: what is to be done is put into its queue.
+    pub fn handle_with(&mut self, now_us: u64, input: Input<P>, lent: &mut Lent<P>) {
         // what was there before, as from the start, comes first
-        outputs.append(&mut self.outputs);
-        std::mem::swap(&mut self.outputs, outputs);
+        lent.outputs.append(&mut self.outputs);
+        self.swap(lent);
         self.handle(now_us, input);
-        std::mem::swap(&mut self.outputs, outputs);
+        self.swap(lent);
+    }
+
+    fn swap(&mut self, lent: &mut Lent<P>) {
+        std::mem::swap(&mut self.outputs, &mut lent.outputs);
+        std::mem::swap(&mut self.memo, &mut lent.memo);
     }
 
     /// The next thing to do, if any.
@@ -239,7 +271,7 @@ impl<P: Payload> Node<P> {
 
     /// Signatures checked so far: what others have cost.
     pub fn signature_checks(&self) -> u64 {
-        self.memo.checks()
+        self.counters.signature_checks
     }
 
     /// What this node tells about itself.
@@ -299,13 +331,18 @@ impl<P: Payload> Node<P> {
 
     fn restore(&mut self, restored: Restored) {
         let (wall_s, mut refused) = (self.wall_s(), 0);
+        let checks = self.memo.checks();
         for bytes in &restored.records {
-            let admitted = weft_record::Envelope::decode(bytes)
-                .and_then(|envelope| self.trust.admit(envelope, wall_s, &mut self.memo));
+            let Ok(decoded) = self.memo.decode(bytes) else {
+                refused += 1;
+                continue;
+            };
+            self.holdings.remember_start(&decoded);
+            let admitted = self.trust.admit_decoded(&decoded, wall_s, &mut self.memo);
             refused += u64::from(admitted.is_err());
         }
         self.counters.records_refused += refused;
-        self.holdings.remember_start(&restored.records);
+        self.counters.signature_checks += self.memo.checks() - checks;
         self.holdings.remember_start_root(self.root_version());
         self.learn_time();
         self.judge_own();

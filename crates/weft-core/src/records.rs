@@ -108,6 +108,7 @@ impl<P: Payload> Node<P> {
         let checks = self.memo.checks();
         let admitted = self.admit(source, bytes);
         let checks = self.memo.checks() - checks;
+        self.counters.signature_checks += checks;
         match admitted {
             // further signatures may make it count again, as if it came only now
             Ok(Some((kind, id, Admission::New(..) | Admission::Floor(_) | Admission::Merged))) => {
@@ -140,8 +141,8 @@ impl<P: Payload> Node<P> {
         source: Source,
         bytes: &[u8],
     ) -> Result<Option<(Kind, RecordId, Admission)>, Refusal> {
-        let envelope = Envelope::decode(bytes)?;
-        let kind = Kind::from_number(envelope.kind).ok_or(Refusal::UnknownKind(envelope.kind))?;
+        let decoded = self.memo.decode(bytes)?;
+        let kind = decoded.kind();
         let belongs = match source {
             Source::Owner | Source::Gossip => true,
             Source::Peer(peer) => {
@@ -151,9 +152,9 @@ impl<P: Payload> Node<P> {
         if !belongs && !DOOR_KINDS.contains(&kind) {
             return Ok(None);
         }
-        let (wall_s, id) = (self.wall_s(), envelope.record_id());
-        let admission = self.trust.admit(envelope, wall_s, &mut self.memo)?;
-        Ok(Some((kind, id, admission)))
+        let wall_s = self.wall_s();
+        let admission = self.trust.admit_decoded(&decoded, wall_s, &mut self.memo)?;
+        Ok(Some((kind, decoded.id(), admission)))
     }
 
     /// What follows from records that are new.

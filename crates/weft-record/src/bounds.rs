@@ -119,6 +119,11 @@ pub const MAX_ENVELOPE_BYTES: usize = MAX_RECORD_BYTES + 32 * (MAX_PROOF_HASHES 
 pub const MAX_HALF_SIGNED: usize = 64;
 /// Signature results remembered before the older half is forgotten.
 pub const MAX_MEMO_ENTRIES: usize = 32_768;
+/// Records of each kind that are remembered as they were decoded: those of the newest
+/// roots, heads and neighbours.
+pub const MAX_MEMO_RECORDS: usize = 512;
+/// Longer ones are not remembered: with the number above a megabyte or two.
+pub const MAX_MEMO_RECORD_BYTES: usize = 4096;
 /// Entries in what a peer says it holds: the message stays below 256 KiB.
 pub const MAX_HAVE_HEADS: usize = MAX_CHANNELS * MAX_CONTENDERS;
 /// Other records named in what a peer says it holds, 8 bytes each: more than all bounds

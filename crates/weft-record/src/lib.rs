@@ -18,6 +18,7 @@ mod clock;
 mod control;
 mod enroll;
 mod envelope;
+mod generations;
 mod hash;
 mod head;
 mod history;
@@ -61,5 +62,5 @@ pub use release::{FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Req
 pub use revoke::{Revoke, RevokeTarget};
 pub use root::{Kept, PrivacyFloors, Reset, Role, Root, Scope, Validity};
 pub use task::{Aggregate, Aggregator, Metric, Task};
-pub use trust::{Admission, Missing, Standing, TimeState, Trust, Verdict};
+pub use trust::{Admission, Decoded, Missing, Standing, TimeState, Trust, Verdict};
 pub use verified::Verified;

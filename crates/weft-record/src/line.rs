@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use litemap::LiteMap;
+
 use crate::{
     Head, HistoryProof, Missing, Name, RecordId, Refusal, Verified,
     bounds::{MAX_CONTENDERS, MAX_HEADS, MAX_PREVS},
@@ -36,7 +38,7 @@ pub(crate) struct Line {
     /// The base first, if it is here, then by place.
     heads: Vec<Verified<Head>>,
     has_base: bool,
-    places: BTreeMap<RecordId, Place>,
+    places: LiteMap<RecordId, Box<Place>>,
     tips: BTreeSet<RecordId>,
     fork: Option<Fork>,
     floor: u64,
@@ -90,7 +92,7 @@ impl Line {
             base,
             heads: Vec::new(),
             has_base: false,
-            places: BTreeMap::new(),
+            places: LiteMap::default(),
             tips: BTreeSet::new(),
             fork: None,
             floor: 0,
@@ -393,7 +395,7 @@ impl Line {
             counter_floor: head.counter_floor,
         };
         self.floor = self.floor.max(place.counter_floor);
-        self.places.insert(id, place);
+        self.places.insert(id, Box::new(place));
         let before = |other: &Verified<Head>| (other.seq, other.id()) < (head.seq, id);
         let index = self.own_heads().partition_point(before) + usize::from(self.has_base);
         self.heads.insert(index, head);

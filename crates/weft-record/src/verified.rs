@@ -6,6 +6,7 @@ use crate::{Envelope, RecordId};
 #[derive(Debug)]
 pub struct Verified<T> {
     inner: Arc<Inner<T>>,
+    admitted_at_s: u64,
 }
 
 #[derive(Debug)]
@@ -13,7 +14,6 @@ struct Inner<T> {
     record: T,
     id: RecordId,
     envelope: Envelope,
-    admitted_at_s: u64,
 }
 
 impl<T> Verified<T> {
@@ -29,7 +29,7 @@ impl<T> Verified<T> {
 
     /// When this verifier accepted it, on the clock of whoever called.
     pub fn admitted_at_s(&self) -> u64 {
-        self.inner.admitted_at_s
+        self.admitted_at_s
     }
 
     pub(crate) fn new(record: T, id: RecordId, envelope: Envelope, admitted_at_s: u64) -> Self {
@@ -38,8 +38,16 @@ impl<T> Verified<T> {
                 record,
                 id,
                 envelope,
-                admitted_at_s,
             }),
+            admitted_at_s,
+        }
+    }
+
+    /// The same record as another verifier accepted it.
+    pub(crate) fn admitted_at(&self, admitted_at_s: u64) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            admitted_at_s,
         }
     }
 }
@@ -51,16 +59,14 @@ impl<T: Clone> Verified<T> {
             self.inner.record.clone(),
             self.inner.id,
             envelope,
-            self.inner.admitted_at_s,
+            self.admitted_at_s,
         )
     }
 }
 
 impl<T> Clone for Verified<T> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        self.admitted_at(self.admitted_at_s)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What an envelope holds, decoded and with its own rules checked.
 
+use std::sync::Arc;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Aggregate, Beacon, Blueprint, Control, ENVELOPE_VERSION, Enroll, EnrollRoot, Envelope, Head,
-    Invalid, Kind, Name, Refusal, Release, Revoke, RevokeTarget, Role, Root, Scope, Task,
+    Invalid, Kind, Name, RecordId, Refusal, Release, Revoke, RevokeTarget, Role, Root, Scope, Task,
     bounds::{MAX_PROOF_HASHES, MAX_RECORD_BYTES, MAX_SIGNATURES},
     codec,
     envelope::encoded_length,
@@ -112,6 +114,53 @@ fn decode<T: Serialize + DeserializeOwned>(
     })?;
     check(&record).map_err(|source| Refusal::Invalid { kind, source })?;
     Ok(record)
+}
+
+/// An envelope and what it holds; a copy is cheap.
+#[derive(Clone, Debug)]
+pub struct Decoded(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    envelope: Envelope,
+    body: Body,
+    id: RecordId,
+    kind: Kind,
+}
+
+impl Decoded {
+    pub(crate) fn new(envelope: Envelope) -> Result<Self, Refusal> {
+        let number = envelope.kind;
+        let kind = Kind::from_number(number).ok_or(Refusal::UnknownKind(number))?;
+        Ok(Self(Arc::new(Parts {
+            body: Body::decode(kind, &envelope.body)?,
+            id: envelope.record_id(),
+            envelope,
+            kind,
+        })))
+    }
+
+    /// What kind of record it is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The record's name.
+    pub fn id(&self) -> RecordId {
+        self.0.id
+    }
+
+    /// What it says, if it is a head; nobody has looked at its signatures.
+    pub fn head(&self) -> Option<&Head> {
+        match &self.0.body {
+            Body::Head(head) => Some(head),
+            _ => None,
+        }
+    }
+
+    pub(super) fn parts(&self) -> (&Envelope, &Body, RecordId) {
+        (&self.0.envelope, &self.0.body, self.0.id)
+    }
 }
 
 /// What decoding checks, for envelopes that were built by hand.

@@ -136,7 +136,7 @@ impl Trust {
         }
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         self.releases
-            .insert(id, Verified::new(release, id, envelope, now_s));
+            .insert(id, memo.shelve(release, id, envelope, now_s));
         Ok(Admission::New(Kind::Release, id))
     }
 
@@ -190,7 +190,7 @@ impl Trust {
         }
         let fresh = self.new_line(&head.channel);
         let line = self.lines.entry(head.channel.clone()).or_insert(fresh);
-        let head = Verified::new(head, id, envelope, now_s);
+        let head = memo.shelve(head, id, envelope, now_s);
         match opening {
             Some(opening) => line.insert(head, opening),
             None => line.insert_base(head),
@@ -251,7 +251,7 @@ impl Trust {
             None if self.witnesses.len() >= MAX_CHANNELS => return None,
             Some(_) | None => Admission::Floor(id),
         };
-        let witness = Verified::new(head, id, envelope, now_s);
+        let witness = memo.shelve(head, id, envelope, now_s);
         self.witnesses.insert(channel, witness);
         Some(admission)
     }

@@ -83,7 +83,7 @@ impl Trust {
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
         let mut held = self.others.enrolments.remove(&node).unwrap_or_default();
         held.push(HeldEnroll {
-            enroll: Verified::new(enroll, id, envelope, now_s),
+            enroll: memo.shelve(enroll, id, envelope, now_s),
             current,
         });
         held.sort_by_key(|held| {
@@ -91,6 +91,8 @@ impl Trust {
             (!held.current, number, held.enroll.id())
         });
         held.truncate(MAX_ENROLMENTS_PER_NODE);
+        // nearly always there is one, and a large mesh holds many such lists
+        held.shrink_to_fit();
         let stays = held.iter().any(|held| held.enroll.id() == id);
         self.others.enrolments.insert(node, held);
         if stays {
@@ -102,10 +104,8 @@ impl Trust {
 
     /// Looks again at which enrolments count.
     pub(super) fn judge_enrolments(&mut self, memo: &mut Memo) {
-        for held in std::mem::take(&mut self.others.enrolments)
-            .into_values()
-            .flatten()
-        {
+        let enrolments = std::mem::take(&mut self.others.enrolments);
+        for held in enrolments.into_iter().flat_map(|(_, held)| held) {
             self.judge(Body::Enroll((*held.enroll).clone()), &held.enroll, memo);
         }
     }

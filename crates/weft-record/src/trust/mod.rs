@@ -13,6 +13,7 @@ mod spare;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use litemap::LiteMap;
 use weft_keys::PublicKey;
 
 use crate::{
@@ -24,6 +25,7 @@ use fallen::Fallen;
 use others::Others;
 use spare::Spare;
 
+pub use body::Decoded;
 pub use heads::Verdict;
 pub use members::Standing;
 
@@ -39,8 +41,8 @@ pub struct Trust {
     roots: Vec<Verified<Root>>,
     /// Of channels that were reset: the epoch and what it begins with.
     epochs: BTreeMap<Name, Epoch>,
-    pub(crate) releases: BTreeMap<RecordId, Verified<Release>>,
-    pub(crate) lines: BTreeMap<Name, Line>,
+    pub(crate) releases: LiteMap<RecordId, Verified<Release>>,
+    pub(crate) lines: LiteMap<Name, Line>,
     others: Others,
     /// Of channels whose floor was set by a head that no longer counts, or that does not
     /// count yet: that head.
@@ -119,8 +121,8 @@ impl Trust {
             mesh_id,
             roots: Vec::new(),
             epochs: BTreeMap::new(),
-            releases: BTreeMap::new(),
-            lines: BTreeMap::new(),
+            releases: LiteMap::default(),
+            lines: LiteMap::default(),
             others: Others::default(),
             witnesses: BTreeMap::new(),
             before_base: BTreeMap::new(),
@@ -138,23 +140,36 @@ impl Trust {
     /// threshold of distinct keys, chain, fork, floor.
     pub fn admit(
         &mut self,
-        mut envelope: Envelope,
+        envelope: Envelope,
         now_s: u64,
         memo: &mut Memo,
     ) -> Result<Admission, Refusal> {
         check_frame(&envelope)?;
-        let kind = Kind::from_number(envelope.kind).ok_or(Refusal::UnknownKind(envelope.kind))?;
-        let body = Body::decode(kind, &envelope.body)?;
+        let decoded = Decoded::new(envelope)?;
+        self.admit_decoded(&decoded, now_s, memo)
+    }
+
+    /// The same for a record that was taken apart already, by [`Memo::decode`].
+    pub fn admit_decoded(
+        &mut self,
+        decoded: &Decoded,
+        now_s: u64,
+        memo: &mut Memo,
+    ) -> Result<Admission, Refusal> {
+        let (envelope, body, id) = decoded.parts();
         if envelope.mesh_id != self.mesh_id {
             let (found, expected) = (envelope.mesh_id, self.mesh_id);
             return Err(Refusal::OtherMesh { found, expected });
         }
-        let id = envelope.record_id();
-        if let Some(known) = self.held(&body, &id) {
+        if let Some(known) = self.held(body, &id) {
+            if known.sigs == envelope.sigs {
+                return Ok(Admission::Known);
+            }
             let known = known.clone();
-            return self.merge(&body, id, known, &envelope, memo);
+            return self.merge(body, id, known, envelope, memo);
         }
-        let seen = [self.half_signed.get(&id), self.once_held(&body, &id)];
+        let mut envelope = envelope.clone();
+        let seen = [self.half_signed.get(&id), self.once_held(body, &id)];
         for seen in seen.into_iter().flatten() {
             envelope.merge_signatures(seen);
         }
@@ -171,10 +186,10 @@ impl Trust {
                 self.half_signed.remove(&id);
             }
             Err(Refusal::BelowThreshold { have, .. }) if *have > 0 => {
-                self.keep_half_signed(&body, id, envelope, memo);
+                self.keep_half_signed(body, id, envelope, memo);
             }
             // others may yet sign it as well
-            Err(Refusal::RevokedKey(_)) => self.keep_half_signed(&body, id, envelope, memo),
+            Err(Refusal::RevokedKey(_)) => self.keep_half_signed(body, id, envelope, memo),
             _ => {}
         }
         admitted

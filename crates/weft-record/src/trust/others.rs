@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use weft_keys::PublicKey;
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
     pub(super) revokes: BTreeMap<RecordId, Verified<Revoke>>,
-    pub(super) enrolments: BTreeMap<PublicKey, Vec<HeldEnroll>>,
+    pub(super) enrolments: LiteMap<PublicKey, Vec<HeldEnroll>>,
     pub(super) enroll_root: Option<Verified<EnrollRoot>>,
     pub(super) controls: BTreeMap<RecordId, Verified<Control>>,
     pub(super) blueprints: BTreeMap<Name, Verified<Blueprint>>,

@@ -55,7 +55,7 @@ impl Trust {
         let epochs = self.epochs_after(&root)?;
         let body = Body::Root(Box::new(root.clone()));
         self.keep_signatures(&body, &id, &mut envelope, &[], memo);
-        self.roots.push(Verified::new(root, id, envelope, now_s));
+        self.roots.push(memo.shelve(root, id, envelope, now_s));
         self.epochs = epochs;
         self.judge_again(memo);
         Ok(Admission::New(Kind::Root, id))
@@ -98,8 +98,8 @@ impl Trust {
         self.remember_before_base();
         let lines = std::mem::take(&mut self.lines);
         let counted: Vec<_> = lines
-            .into_values()
-            .flat_map(|line| line.heads().to_vec())
+            .into_iter()
+            .flat_map(|(_, line)| line.heads().to_vec())
             .chain(std::mem::take(&mut self.witnesses).into_values())
             .collect();
         let fallen = std::mem::take(&mut self.fallen);
@@ -107,7 +107,7 @@ impl Trust {
         let place = |head: Verified<Head>| ((head.epoch, head.seq, head.id()), head);
         let heads: BTreeMap<_, _> = all_heads.map(place).collect();
         let mut releases = fallen.releases;
-        releases.append(&mut self.releases);
+        releases.extend(std::mem::take(&mut self.releases));
         let others = std::mem::take(&mut self.others);
         // who is known may revoke itself
         self.others.enrolments.clone_from(&others.enrolments);
