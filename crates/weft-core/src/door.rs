@@ -1,7 +1,7 @@
 //! Who belongs: what peers show of themselves, how it is judged, and whether this node
 //! itself belongs.
 
-use weft_record::{Kind, MeshId, RecordId, Verified, bounds::MAX_RECORD_BYTES};
+use weft_record::{Decoded, Kind, MeshId, RecordId, Verified, bounds::MAX_RECORD_BYTES};
 
 use crate::{
     bounds,
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) root_version: u64,
-    pub(crate) enrolment: Option<Vec<u8>>,
+    pub(crate) enrolment: Option<Decoded>,
 }
 
 /// Whether this node belongs, as it was judged last.
@@ -35,7 +35,13 @@ impl Own {
 }
 
 impl<P: Payload> Node<P> {
-    pub(crate) fn hello(&mut self, peer: Peer, mesh_id: MeshId, shown: Shown) {
+    pub(crate) fn hello(
+        &mut self,
+        peer: Peer,
+        mesh_id: MeshId,
+        root_version: u64,
+        enrolment: Option<&[u8]>,
+    ) {
         if self.is_bundle(&peer) {
             return;
         }
@@ -46,14 +52,17 @@ impl<P: Payload> Node<P> {
             self.drop_stranger(peer);
             return;
         }
-        let (ahead, too_long) = (
-            shown.root_version > self.root_version(),
-            shown.enrolment.as_ref().map_or(0, Vec::len) > MAX_RECORD_BYTES,
-        );
-        if too_long {
+        if enrolment.is_some_and(|bytes| bytes.len() > MAX_RECORD_BYTES) {
             self.fault(peer, bounds::FAULT_POINTS, "its enrolment is too long");
             return;
         }
+        let ahead = root_version > self.root_version();
+        // what is no enrolment shows nothing
+        let decoded = enrolment.and_then(|bytes| self.memo.decode(bytes).ok());
+        let shown = Shown {
+            root_version,
+            enrolment: decoded.filter(|decoded| decoded.kind() == Kind::Enroll),
+        };
         if let Some(state) = self.peers.get_mut(&peer) {
             state.shown = Some(shown);
         }
@@ -202,11 +211,8 @@ impl<P: Payload> Node<P> {
         // by roots that are not here yet it may be in order
         let ahead = shown.root_version > self.root_version();
         let enrolment = shown.enrolment.clone();
-        if let Some(bytes) = enrolment.filter(|_| !ahead && !self.judged(&peer).is_member()) {
-            let decoded = self.memo.decode(&bytes);
-            if decoded.is_ok_and(|decoded| decoded.kind() == Kind::Enroll) {
-                self.take_shown(Source::Peer(peer), bytes);
-            }
+        if let Some(enrolment) = enrolment.filter(|_| !ahead && !self.judged(&peer).is_member()) {
+            self.take_shown(Source::Peer(peer), enrolment.envelope().encode());
         }
         self.judge(peer);
     }

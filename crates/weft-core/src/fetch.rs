@@ -13,6 +13,7 @@ use crate::{
     members::PeerState,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
+    transfer::SECOND_US,
 };
 
 impl<P: Payload> Node<P> {
@@ -151,7 +152,7 @@ impl<P: Payload> Node<P> {
     pub(crate) fn fetch_due_us(&self) -> u64 {
         let peer_files = self.peers.values().flat_map(|peer| peer.files.values());
         let peers = peer_files.flat_map(|file| {
-            let requests = file.requests.iter().map(|(_, due_us)| *due_us);
+            let requests = file.requests.iter().map(|(_, due_s)| due_us(*due_s));
             requests.chain(file.want_due_us)
         });
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
@@ -184,8 +185,8 @@ impl<P: Payload> Node<P> {
         for (peer, state) in &mut self.peers {
             for (file, peer_file) in &mut state.files {
                 let file = *file;
-                peer_file.requests.retain(|&(index, due_us)| {
-                    let keep = due_us > now_us;
+                peer_file.requests.retain(|&(index, due_s)| {
+                    let keep = due_us(due_s) > now_us;
                     if !keep {
                         state.requests -= 1;
                         late.push((*peer, ChunkRef { file, index }));
@@ -279,4 +280,9 @@ impl<P: Payload> Node<P> {
         }
         self.trouble(outcome);
     }
+}
+
+/// The deadline of a request is kept in whole seconds: a node that fetches has many.
+fn due_us(due_s: u32) -> u64 {
+    u64::from(due_s) * SECOND_US
 }

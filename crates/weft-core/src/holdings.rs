@@ -1,8 +1,9 @@
 //! What neighbours said that they hold: a node that comes back and says less was put back
 //! to an older state of its disk, and is told so; and what a node does that is told.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use litemap::LiteMap;
 use weft_record::{Decoded, Have, HaveHead, Name, RecordId, TrustDigest};
 
 use crate::{
@@ -16,24 +17,26 @@ use crate::{
 type Place = (u64, u64);
 
 /// How far someone's records go.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Reach {
     root_version: u64,
-    heads: BTreeMap<Name, (Place, RecordId)>,
+    heads: LiteMap<Name, (Place, RecordId)>,
 }
 
 /// What one peer said, and what it was told.
 #[derive(Clone, Debug, Default)]
 struct Holding {
-    said: Reach,
-    told: Reach,
+    said: Arc<Reach>,
+    told: Arc<Reach>,
     at_us: u64,
 }
 
 /// What all peers said, what this node's disk held at its start, and what was made of it.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
-    peers: BTreeMap<Peer, Holding>,
+    peers: LiteMap<Peer, Holding>,
+    /// How far this node's own records go, until that changes.
+    own: Option<Arc<Reach>>,
     at_start: Reach,
     /// What neighbours remember and the disk did not hold.
     claims: Vec<Claim>,
@@ -62,6 +65,13 @@ impl Reach {
 
     fn of(&self, channel: &Name) -> Option<Place> {
         self.heads.get(channel).map(|(place, _)| *place)
+    }
+
+    /// Whether it goes at least as far as the other everywhere.
+    fn covers(&self, other: &Self) -> bool {
+        let mut heads = other.heads.iter();
+        self.root_version >= other.root_version
+            && heads.all(|(channel, (place, _))| self.of(channel) >= Some(*place))
     }
 
     fn include(&mut self, other: &Self) {
@@ -103,14 +113,19 @@ impl<P: Payload> Node<P> {
     pub(crate) fn note_told(&mut self, peer: Peer) {
         let own = self.own_reach();
         let told = &mut self.holdings.of(peer, self.now_us).told;
-        told.include(&own);
+        // nearly always: then all peers share one
+        if own.covers(told) {
+            *told = own;
+        } else {
+            Arc::make_mut(told).include(&own);
+        }
     }
 
     pub(crate) fn heard_digest(&mut self, peer: Peer, digest: &TrustDigest, same: bool) {
         if !self.is_member(&peer) {
             return;
         }
-        let held = self.holdings.of(peer, self.now_us).said.clone();
+        let held = Arc::clone(&self.holdings.of(peer, self.now_us).said);
         if digest.root_version < held.root_version {
             self.remind(peer, &held);
         }
@@ -118,10 +133,10 @@ impl<P: Payload> Node<P> {
             self.own_reach()
         } else {
             let root_version = digest.root_version;
-            Reach {
+            Arc::new(Reach {
                 root_version,
-                ..held
-            }
+                heads: held.heads.clone(),
+            })
         };
         self.holdings.of(peer, self.now_us).said = said;
     }
@@ -137,7 +152,7 @@ impl<P: Payload> Node<P> {
         for head in &have.heads {
             now.add(&head.channel, (head.epoch, head.seq), head.id);
         }
-        let before = self.holdings.of(peer, self.now_us).said.clone();
+        let before = Arc::clone(&self.holdings.of(peer, self.now_us).said);
         let less = before.heads.iter().any(|(channel, (place, _))| {
             // what a reset ended is gone for good reason
             let counts = place.0 >= self.trust.epoch(channel);
@@ -146,7 +161,7 @@ impl<P: Payload> Node<P> {
         if less || now.root_version < before.root_version {
             self.remind(peer, &before);
         }
-        self.holdings.of(peer, self.now_us).said = now;
+        self.holdings.of(peer, self.now_us).said = Arc::new(now);
     }
 
     /// A neighbour remembers what this node held. What it told that neighbour since it
@@ -159,9 +174,9 @@ impl<P: Payload> Node<P> {
             self.fault(peer, bounds::FLOOD_POINTS, "it reminds too often");
             return;
         }
-        let told = self.holdings.of(peer, self.now_us).told.clone();
+        let told = Arc::clone(&self.holdings.of(peer, self.now_us).told);
         let known = |channel: &Name| {
-            let places = [&told, &self.holdings.at_start].map(|reach| reach.of(channel));
+            let places = [&*told, &self.holdings.at_start].map(|reach| reach.of(channel));
             places.into_iter().max().flatten()
         };
         let mut claims = Vec::new();
@@ -243,7 +258,15 @@ impl<P: Payload> Node<P> {
         self.send(peer, Message::Control(remembered));
     }
 
-    fn own_reach(&self) -> Reach {
+    /// What is known here has changed.
+    pub(crate) fn forget_own_reach(&mut self) {
+        self.holdings.own = None;
+    }
+
+    fn own_reach(&mut self) -> Arc<Reach> {
+        if let Some(own) = &self.holdings.own {
+            return Arc::clone(own);
+        }
         let mut reach = Reach {
             root_version: self.root_version(),
             ..Reach::default()
@@ -253,6 +276,8 @@ impl<P: Payload> Node<P> {
                 reach.add(channel, (newest.epoch, newest.seq), newest.id());
             }
         }
-        reach
+        let own = Arc::new(reach);
+        self.holdings.own = Some(Arc::clone(&own));
+        own
     }
 }

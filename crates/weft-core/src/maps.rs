@@ -1,8 +1,8 @@
 //! Getting chunk maps: blobs of at most a few MiB, whole from one member.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use weft_record::{ChunkMap, Hash};
+use weft_record::Hash;
 
 use crate::{
     bounds,
@@ -117,7 +117,7 @@ impl<P: Payload> Node<P> {
             return;
         }
         let (file, length) = (blob.file, blob.file_length);
-        let Ok(map) = ChunkMap::decode(payload.blob_bytes(), length) else {
+        let Ok(map) = payload.chunk_map(length) else {
             // signed by the release and yet no map of that file: the release is at fault
             self.blobs.remove(&hash);
             self.contradictory(file);
@@ -127,7 +127,6 @@ impl<P: Payload> Node<P> {
         if from.is_some() {
             self.write_blob(hash, payload);
         }
-        let map = Arc::new(map);
         self.files
             .insert(file, FileState::new(length, map, FilePhase::Opening));
         self.open_file(file);

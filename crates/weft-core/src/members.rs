@@ -73,8 +73,8 @@ pub(crate) struct PeerFile {
     pub(crate) holds: Option<Bits>,
     /// It did not deliver a chunk: it is asked again at this time what it holds.
     pub(crate) want_due_us: Option<u64>,
-    /// Chunks asked of it, and when each is late.
-    pub(crate) requests: Vec<(u32, u64)>,
+    /// Chunks asked of it, and the second in which each is late.
+    pub(crate) requests: Vec<(u32, u32)>,
 }
 
 impl PeerFile {
@@ -205,13 +205,7 @@ impl<P: Payload> Node<P> {
                 root_version,
                 enrolment,
                 root: _,
-            } => {
-                let shown = Shown {
-                    root_version,
-                    enrolment,
-                };
-                self.hello(peer, mesh_id, shown);
-            }
+            } => self.hello(peer, mesh_id, root_version, enrolment.as_deref()),
             Control::Have(have) => self.have(peer, &have),
             Control::Records(envelopes) => self.records(peer, &envelopes),
             Control::Join { request, hops } => self.join_asked(peer, request, hops),

@@ -4,8 +4,12 @@
 //! direction; chunks and blobs travel over streams of their own, so that bulk
 //! never delays a head.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use weft_record::{Hash, Have, HaveHead, JoinRequest, MeshId, RecordId, TrustDigest};
+use weft_record::{
+    ChunkMap, ChunkMapError, Hash, Have, HaveHead, JoinRequest, MeshId, RecordId, TrustDigest,
+};
 
 /// The identity of a node: its Ed25519 public key (libp2p's peer id is the same key).
 pub type Peer = weft_keys::PublicKey;
@@ -18,6 +22,11 @@ pub trait Payload: Clone {
     /// The bytes of a blob; asked only of payloads whose digest was compared, so
     /// a stand-in for a chunk may return anything.
     fn blob_bytes(&self) -> &[u8];
+    /// The chunk map that a blob encodes. A stand-in of which many nodes hold the same may
+    /// keep it decoded; it must be what its bytes encode.
+    fn chunk_map(&self, file_length: u64) -> Result<Arc<ChunkMap>, ChunkMapError> {
+        ChunkMap::decode(self.blob_bytes(), file_length).map(Arc::new)
+    }
 }
 
 impl Payload for bytes::Bytes {

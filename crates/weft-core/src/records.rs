@@ -69,6 +69,7 @@ impl<P: Payload> Node<P> {
             return taken;
         }
         self.digest = None;
+        self.forget_own_reach();
         self.save(taken.bytes.clone());
         for channel in self.forked_channels() {
             if !forks.contains(&channel) {
@@ -121,6 +122,7 @@ impl<P: Payload> Node<P> {
                 // a head that waits may hold a floor already, which must last
                 if kind == Kind::Head && self.digest != Some(self.trust.digest()) {
                     self.digest = None;
+                    self.forget_own_reach();
                     taken.bytes.push(bytes.to_vec());
                     taken.accepted.push((kind, id));
                 }

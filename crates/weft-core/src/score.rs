@@ -1,8 +1,7 @@
 //! What a peer may cost: how many messages and signature checks, and points for what no
 //! honest node sends. A flood must cost whoever sends it more than this node.
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use weft_record::Refusal;
 
 use crate::{
@@ -92,7 +91,7 @@ impl Account {
 /// The accounts of all peers, and those that many share.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
-    peers: BTreeMap<Peer, Account>,
+    peers: LiteMap<Peer, Account>,
     door_checks: Meter,
     gossip_checks: Meter,
     pub(crate) let_go: u64,

@@ -14,6 +14,9 @@ use crate::{
     node::{Node, Pending},
 };
 
+/// Microseconds of a second.
+pub(crate) const SECOND_US: u64 = 1_000_000;
+
 impl<P: Payload> Node<P> {
     /// Asks every member to tell which chunks it holds.
     pub(crate) fn want(&mut self, file: Hash) {
@@ -150,7 +153,7 @@ impl<P: Payload> Node<P> {
         else {
             return false;
         };
-        let due_us = self.now_us + bounds::REQUEST_TIMEOUT_US;
+        let due_s = (self.now_us + bounds::REQUEST_TIMEOUT_US).div_ceil(SECOND_US);
         let Some(holds) = &peer_state.file(file).holds else {
             return false;
         };
@@ -162,13 +165,13 @@ impl<P: Payload> Node<P> {
                 break;
             }
             state.pending.set(index as usize);
-            peer_state.file(file).requests.push((index, due_us));
+            peer_state.file(file).requests.push((index, due_s as u32));
             peer_state.requests += 1;
             asked += 1;
             let get = Message::Get(ChunkRef { file, index });
             self.outputs.push_back(Output::Send(peer, get));
         }
-        self.due_us = self.due_us.min(due_us);
+        self.due_us = self.due_us.min(due_s * SECOND_US);
         asked > 0
     }
 

@@ -150,6 +150,11 @@ impl Decoded {
         self.0.id
     }
 
+    /// As it travels.
+    pub fn envelope(&self) -> &Envelope {
+        &self.0.envelope
+    }
+
     /// What it says, if it is a head; nobody has looked at its signatures.
     pub fn head(&self) -> Option<&Head> {
         match &self.0.body {
