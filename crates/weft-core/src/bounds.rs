@@ -78,7 +78,8 @@ pub const LET_GO_POINTS: u32 = 30;
 pub const POINT_LEAK_US: u64 = 60_000_000;
 /// A peer that was let go is refused for this long.
 pub const BAN_US: u64 = 600_000_000;
-/// Peers whose points and rates are remembered while they are away: some of each kind.
+/// Peers of which is remembered, while they are away, what they cost and what they said
+/// that they hold: some of each kind.
 pub const ACCOUNTS: usize = 1024;
 
 /// What a member's records may cost: one for each signature that has to be checked, and
@@ -134,8 +135,6 @@ pub const JOIN_INTERVAL_US: u64 = 10_000_000;
 pub const JOIN_INTERVAL_MOST_US: u64 = 60_000_000;
 /// What the node knows of time is kept this often: what a power cut can cost of it.
 pub const CLOCK_SAVE_US: u64 = 600_000_000;
-/// Peers of which is remembered what they said they hold.
-pub const HOLDINGS: usize = 1024;
 /// Claims of neighbours that are kept: a few are enough to show one that is right.
 pub const CLAIMS: usize = 32;
 /// Channels remembered of each: more than [`CHANNELS`], since others are passed on too.

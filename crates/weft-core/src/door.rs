@@ -161,7 +161,7 @@ impl<P: Payload> Node<P> {
     /// The first root came: only now can be judged who belongs.
     pub(crate) fn restart_door(&mut self) {
         let door_due_us = self.now_us + bounds::DOOR_TIMEOUT_US;
-        for (_, state) in &mut self.peers {
+        for state in self.peers.values_mut() {
             state.door_due_us = door_due_us;
         }
     }

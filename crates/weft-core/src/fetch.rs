@@ -84,7 +84,7 @@ impl<P: Payload> Node<P> {
         for peer in self.sources().collect::<Vec<_>>() {
             self.send(peer, Message::Control(Control::Unwant(file)));
         }
-        for (_, state) in &mut self.peers {
+        for state in self.peers.values_mut() {
             if let Some(peer_file) = state.files.get_mut(&file) {
                 (peer_file.holds, peer_file.want_due_us) = (None, None);
                 state.drop_idle_files();
@@ -130,7 +130,7 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn forget_requests(&mut self, peer: &Peer, state: &PeerState) {
-        for (file, peer_file) in &state.files {
+        for (file, peer_file) in state.files.iter() {
             let Some(file) = self.files.get_mut(file) else {
                 continue;
             };
@@ -141,7 +141,7 @@ impl<P: Payload> Node<P> {
                 file.count_holder(bits, false);
             }
         }
-        for (_, blob) in &mut self.blobs {
+        for blob in self.blobs.values_mut() {
             if blob.asked.is_some_and(|(asked, _)| asked == *peer) {
                 blob.asked = None;
             }
@@ -182,8 +182,8 @@ impl<P: Payload> Node<P> {
     pub(crate) fn run_fetch_timers(&mut self) {
         let now_us = self.now_us;
         let mut late = Vec::new();
-        for (peer, state) in &mut self.peers {
-            for (file, peer_file) in &mut state.files {
+        for (peer, state) in self.peers.iter_mut() {
+            for (file, peer_file) in state.files.iter_mut() {
                 let file = *file;
                 peer_file.requests.retain(|&(index, due_s)| {
                     let keep = due_us(due_s) > now_us;
@@ -200,14 +200,14 @@ impl<P: Payload> Node<P> {
             self.give_up_on(peer, chunk);
         }
         self.want_again();
-        for (_, blob) in &mut self.blobs {
+        for blob in self.blobs.values_mut() {
             if let Some((peer, _)) = blob.asked.filter(|(_, due_us)| *due_us <= now_us) {
                 blob.asked = None;
                 blob.refused.insert(peer);
             }
         }
         let (mut to_sync, mut to_retry, mut to_tell) = (Vec::new(), Vec::new(), Vec::new());
-        for (hash, file) in &mut self.files {
+        for (hash, file) in self.files.iter_mut() {
             if file.tell_due_us.is_some_and(|due_us| due_us <= now_us) {
                 to_tell.push(*hash);
             }

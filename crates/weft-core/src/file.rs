@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use litemap::LiteMap;
 use weft_record::ChunkMap;
 
-use crate::{bits::Bits, bounds, config::RestoredFile, message::Peer};
+use crate::{bits::Bits, bounds, config::RestoredFile, message::Peer, table::Table};
 
 /// A file of a release, complete or not.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ pub(crate) struct FileFigures {
     pub(crate) bytes_reused: u64,
     pub(crate) bytes_fetched: u64,
     pub(crate) bytes_duplicate: u64,
-    pub(crate) by_peer: LiteMap<Peer, u64>,
+    pub(crate) by_peer: Table<Peer, u64>,
 }
 
 /// Where a file stands.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use litemap::LiteMap;
 use weft_record::{Decoded, Have, HaveHead, Name, RecordId, TrustDigest};
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     io::Event,
     message::{Control, Message, Payload, Peer},
     node::Node,
+    table::Table,
 };
 
 /// Epoch and place of a head.
@@ -20,21 +20,19 @@ type Place = (u64, u64);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Reach {
     root_version: u64,
-    heads: LiteMap<Name, (Place, RecordId)>,
+    heads: Table<Name, (Place, RecordId)>,
 }
 
 /// What one peer said, and what it was told.
 #[derive(Clone, Debug, Default)]
-struct Holding {
+pub(crate) struct Holding {
     said: Arc<Reach>,
     told: Arc<Reach>,
-    at_us: u64,
 }
 
-/// What all peers said, what this node's disk held at its start, and what was made of it.
+/// How far this node's records go, and went at its start, and what others said of that.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
-    peers: LiteMap<Peer, Holding>,
     /// How far this node's own records go, until that changes.
     own: Option<Arc<Reach>>,
     at_start: Reach,
@@ -76,25 +74,13 @@ impl Reach {
 
     fn include(&mut self, other: &Self) {
         self.root_version = self.root_version.max(other.root_version);
-        for (channel, (place, id)) in &other.heads {
+        for (channel, (place, id)) in other.heads.iter() {
             self.add(channel, *place, *id);
         }
     }
 }
 
 impl Holdings {
-    fn of(&mut self, peer: Peer, now_us: u64) -> &mut Holding {
-        if self.peers.len() >= bounds::HOLDINGS && !self.peers.contains_key(&peer) {
-            let oldest = self.peers.iter().min_by_key(|(_, holding)| holding.at_us);
-            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
-                self.peers.remove(&oldest);
-            }
-        }
-        let holding = self.peers.entry(peer).or_default();
-        holding.at_us = now_us;
-        holding
-    }
-
     /// What the disk held when the node started, whether it still counts or not.
     pub(crate) fn remember_start(&mut self, decoded: &Decoded) {
         if let Some(head) = decoded.head() {
@@ -112,7 +98,7 @@ impl<P: Payload> Node<P> {
     /// This peer knows from now on that this node holds all that it does.
     pub(crate) fn note_told(&mut self, peer: Peer) {
         let own = self.own_reach();
-        let told = &mut self.holdings.of(peer, self.now_us).told;
+        let told = &mut self.accounts.of(peer).holding.told;
         // nearly always: then all peers share one
         if own.covers(told) {
             *told = own;
@@ -125,7 +111,7 @@ impl<P: Payload> Node<P> {
         if !self.is_member(&peer) {
             return;
         }
-        let held = Arc::clone(&self.holdings.of(peer, self.now_us).said);
+        let held = Arc::clone(&self.accounts.of(peer).holding.said);
         if digest.root_version < held.root_version {
             self.remind(peer, &held);
         }
@@ -138,7 +124,7 @@ impl<P: Payload> Node<P> {
                 heads: held.heads.clone(),
             })
         };
-        self.holdings.of(peer, self.now_us).said = said;
+        self.accounts.of(peer).holding.said = said;
     }
 
     pub(crate) fn heard_have(&mut self, peer: Peer, have: &Have) {
@@ -152,7 +138,7 @@ impl<P: Payload> Node<P> {
         for head in &have.heads {
             now.add(&head.channel, (head.epoch, head.seq), head.id);
         }
-        let before = Arc::clone(&self.holdings.of(peer, self.now_us).said);
+        let before = Arc::clone(&self.accounts.of(peer).holding.said);
         let less = before.heads.iter().any(|(channel, (place, _))| {
             // what a reset ended is gone for good reason
             let counts = place.0 >= self.trust.epoch(channel);
@@ -161,7 +147,7 @@ impl<P: Payload> Node<P> {
         if less || now.root_version < before.root_version {
             self.remind(peer, &before);
         }
-        self.holdings.of(peer, self.now_us).said = Arc::new(now);
+        self.accounts.of(peer).holding.said = Arc::new(now);
     }
 
     /// A neighbour remembers what this node held. What it told that neighbour since it
@@ -174,7 +160,7 @@ impl<P: Payload> Node<P> {
             self.fault(peer, bounds::FLOOD_POINTS, "it reminds too often");
             return;
         }
-        let told = Arc::clone(&self.holdings.of(peer, self.now_us).told);
+        let told = Arc::clone(&self.accounts.of(peer).holding.told);
         let known = |channel: &Name| {
             let places = [&*told, &self.holdings.at_start].map(|reach| reach.of(channel));
             places.into_iter().max().flatten()

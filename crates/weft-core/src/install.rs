@@ -1,6 +1,5 @@
 //! From whole files to an active model: stage, probe, activate.
 
-use litemap::LiteMap;
 use weft_record::{Hash, Name};
 
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     io::{Disk, Event, Outcome, SlotKind},
     message::Payload,
     node::{Node, Pending},
+    table::Table,
     target::remember_failed,
 };
 
@@ -218,6 +218,6 @@ impl<P: Payload> Node<P> {
     }
 }
 
-fn is(files: &LiteMap<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
+fn is(files: &Table<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
     files.get(&file).is_some_and(|state| state.phase == phase)
 }

@@ -27,6 +27,7 @@ mod random;
 mod records;
 mod score;
 mod serve;
+mod table;
 mod target;
 mod told;
 mod transfer;

@@ -153,7 +153,7 @@ impl<P: Payload> Node<P> {
         let members: Vec<Peer> = self.sources().collect();
         let now_us = self.now_us;
         let mut asks = Vec::new();
-        for (hash, blob) in &mut self.blobs {
+        for (hash, blob) in self.blobs.iter_mut() {
             if blob.asked.is_some() || blob.busy || blob.retry_us > now_us {
                 continue;
             }

@@ -1,6 +1,5 @@
 //! Connected peers: who they are to this node, and where their messages go.
 
-use litemap::LiteMap;
 use weft_record::{Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     message::{Control, Message, Payload, Peer},
     node::Node,
     score::Source,
+    table::Table,
 };
 
 /// What a connected peer may take part in.
@@ -61,7 +61,7 @@ pub(crate) struct PeerState {
     /// Not before this is it asked again for files of which it told nothing.
     pub(crate) untold_due_us: u64,
     /// What is under way with it of each file.
-    pub(crate) files: LiteMap<Hash, PeerFile>,
+    pub(crate) files: Table<Hash, PeerFile>,
 }
 
 /// One file between this node and a peer.
@@ -88,7 +88,7 @@ impl PeerFile {
 
 impl PeerState {
     pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
-        self.files.entry(file).or_default()
+        self.files.entry(file)
     }
 
     /// Ends a request; false if there was none.
@@ -181,6 +181,7 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn peer_down(&mut self, peer: Peer) {
         if let Some(state) = self.peers.remove(&peer) {
+            self.asks_more = true;
             self.forget_requests(&peer, &state);
             if state.standing.is_member() {
                 self.event(Event::PeerLeft { peer });

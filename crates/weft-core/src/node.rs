@@ -8,7 +8,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use litemap::LiteMap;
 use weft_record::{Hash, JoinRequest, Memo, Name, RecordId, Trust, TrustDigest, Verified};
 
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     operations::Operations,
     random::Random,
     score::Accounts,
+    table::Table,
     target::Channel,
 };
 
@@ -37,10 +37,10 @@ pub struct Node<P> {
     pub(crate) trust: Trust,
     pub(crate) memo: Memo,
     pub(crate) random: Random,
-    pub(crate) peers: LiteMap<Peer, PeerState>,
-    pub(crate) channels: LiteMap<Name, Channel>,
-    pub(crate) files: LiteMap<Hash, FileState>,
-    pub(crate) blobs: LiteMap<Hash, BlobState>,
+    pub(crate) peers: Table<Peer, PeerState>,
+    pub(crate) channels: Table<Name, Channel>,
+    pub(crate) files: Table<Hash, FileState>,
+    pub(crate) blobs: Table<Hash, BlobState>,
     pub(crate) bucket: TokenBucket,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
@@ -165,10 +165,10 @@ impl<P: Payload> Node<P> {
             trust: Trust::new(config.mesh_id),
             memo,
             random: Random::new(config.seed),
-            peers: LiteMap::default(),
-            channels: LiteMap::default(),
-            files: LiteMap::default(),
-            blobs: LiteMap::default(),
+            peers: Table::default(),
+            channels: Table::default(),
+            files: Table::default(),
+            blobs: Table::default(),
             bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
             unsaved: Vec::new(),
             unwritten: BTreeMap::new(),
@@ -232,7 +232,7 @@ impl<P: Payload> Node<P> {
     /// The same for a driver of many nodes: what is to be done is put into its queue.
     pub fn handle_with(&mut self, now_us: u64, input: Input<P>, lent: &mut Lent<P>) {
         // what was there before, as from the start, comes first
-        lent.outputs.append(&mut self.outputs);
+        lent.outputs.extend(std::mem::take(&mut self.outputs));
         self.swap(lent);
         self.handle(now_us, input);
         self.swap(lent);
@@ -292,8 +292,8 @@ impl<P: Payload> Node<P> {
             members: self.members().collect(),
             channels: self
                 .channels
-                .keys()
-                .map(|channel| self.channel_status(channel))
+                .iter()
+                .map(|(name, channel)| self.channel_status(name, channel))
                 .collect(),
             cap_fetch_bytes_per_sec: self.bucket.rate(),
             records_refused: self.counters.records_refused,
@@ -378,12 +378,14 @@ impl<P: Payload> Node<P> {
     }
 
     fn message(&mut self, peer: Peer, message: Message<P>) {
+        // these say themselves whether they make room for further requests
+        self.asks_more = !matches!(
+            message,
+            Message::Get(_) | Message::Data(..) | Message::Control(Control::Gained { .. })
+        );
         match message {
             Message::Control(control) => self.control(peer, control),
-            Message::Get(chunk) if self.is_member(&peer) => {
-                self.asks_more = false;
-                self.serve_chunk(peer, chunk);
-            }
+            Message::Get(chunk) if self.is_member(&peer) => self.serve_chunk(peer, chunk),
             Message::GetBlob(hash) if self.is_member(&peer) => self.serve_blob(peer, hash),
             // whoever does not belong gets and gives no bytes
             _ if !self.is_source(&peer) => {}
@@ -396,6 +398,10 @@ impl<P: Payload> Node<P> {
     }
 
     fn done(&mut self, pending: Pending<P>, outcome: Outcome<P>) {
+        self.asks_more = !matches!(
+            pending,
+            Pending::VerifyChunk { .. } | Pending::WriteChunk { .. } | Pending::ServeChunk { .. }
+        );
         match (pending, outcome) {
             (Pending::SaveRecords(_), Outcome::Saved) => self.retarget_all(),
             (Pending::SaveRecords(envelopes), outcome) => {
@@ -467,7 +473,7 @@ impl<P: Payload> Node<P> {
             _ => "the driver answered with the wrong kind of outcome".to_owned(),
         };
         // shown until a write succeeds again
-        let channels = self.channels.iter_mut().map(|(_, channel)| channel);
+        let channels = self.channels.values_mut();
         for channel in channels.filter(|channel| channel.waits_for_bytes()) {
             channel.reason.clone_from(&text);
             self.troubled = true;
@@ -481,7 +487,7 @@ impl<P: Payload> Node<P> {
     /// The disk works again.
     pub(crate) fn trouble_over(&mut self) {
         if std::mem::take(&mut self.troubled) {
-            let channels = self.channels.iter_mut().map(|(_, channel)| channel);
+            let channels = self.channels.values_mut();
             for channel in channels.filter(|channel| channel.waits_for_bytes()) {
                 channel.reason.clear();
             }

@@ -2,17 +2,21 @@
 
 use crate::io::OpId;
 
-/// Operations under way; a number is that of a place and of how often it was used, so that
-/// a second answer to one operation is none to the next.
+/// Operations under way; a number is that of a place and of how many were begun before, so
+/// that a second answer to one operation is none to the next.
 #[derive(Debug)]
 pub(crate) struct Operations<T> {
     places: Vec<Place<T>>,
     free: Vec<u32>,
+    begun: u32,
 }
+
+/// Places that are kept although nothing is under way.
+const PLACES_KEPT: usize = 2;
 
 #[derive(Debug)]
 struct Place<T> {
-    uses: u32,
+    begun: u32,
     pending: Option<T>,
 }
 
@@ -21,6 +25,7 @@ impl<T> Default for Operations<T> {
         Self {
             places: Vec::new(),
             free: Vec::new(),
+            begun: 0,
         }
     }
 }
@@ -28,27 +33,32 @@ impl<T> Default for Operations<T> {
 impl<T> Operations<T> {
     pub(crate) fn begin(&mut self, pending: T) -> OpId {
         let place = self.free.pop().unwrap_or_else(|| {
+            self.places.reserve_exact(1);
             self.places.push(Place {
-                uses: 0,
+                begun: 0,
                 pending: None,
             });
             self.places.len() as u32 - 1
         });
         let held = &mut self.places[place as usize];
-        held.uses = held.uses.wrapping_add(1);
+        self.begun = self.begun.wrapping_add(1);
+        held.begun = self.begun;
         held.pending = Some(pending);
-        OpId(u64::from(held.uses) << 32 | u64::from(place))
+        OpId(u64::from(self.begun) << 32 | u64::from(place))
     }
 
     /// What the operation was for, the first time that it is answered.
     pub(crate) fn end(&mut self, operation: OpId) -> Option<T> {
         let place = operation.0 as u32;
         let held = self.places.get_mut(place as usize)?;
-        if u64::from(held.uses) != operation.0 >> 32 {
+        if u64::from(held.begun) != operation.0 >> 32 {
             return None;
         }
         let pending = held.pending.take()?;
         self.free.push(place);
+        if self.free.len() == self.places.len() && self.places.len() > PLACES_KEPT {
+            (self.places, self.free) = (Vec::new(), Vec::new());
+        }
         Some(pending)
     }
 }

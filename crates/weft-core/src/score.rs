@@ -1,14 +1,15 @@
 //! What a peer may cost: how many messages and signature checks, and points for what no
 //! honest node sends. A flood must cost whoever sends it more than this node.
 
-use litemap::LiteMap;
 use weft_record::Refusal;
 
 use crate::{
     bounds,
+    holdings::Holding,
     io::{DisconnectReason, Event, Output},
     message::{Payload, Peer},
     node::Node,
+    table::Table,
 };
 
 /// So many at once, and so many a minute.
@@ -59,7 +60,7 @@ impl Meter {
 }
 
 /// What is remembered of a peer, also while it is away.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
     points: u32,
     counted_us: u64,
@@ -72,6 +73,8 @@ pub(crate) struct Account {
     pub(crate) joins: Meter,
     /// What this node asked of it.
     pub(crate) questions: Meter,
+    /// What it said that it holds, and what it was told.
+    pub(crate) holding: Holding,
 }
 
 impl Account {
@@ -91,7 +94,7 @@ impl Account {
 /// The accounts of all peers, and those that many share.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
-    peers: LiteMap<Peer, Account>,
+    peers: Table<Peer, Account>,
     door_checks: Meter,
     gossip_checks: Meter,
     pub(crate) let_go: u64,
@@ -118,7 +121,7 @@ impl Accounts {
                 self.peers.remove(&oldest);
             }
         }
-        self.peers.entry(peer).or_default()
+        self.peers.entry(peer)
     }
 }
 

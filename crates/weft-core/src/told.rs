@@ -10,7 +10,7 @@ use crate::{
     io::Event,
     message::{Payload, Peer},
     node::Node,
-    target::Target,
+    target::{Channel, Target},
 };
 
 impl<P: Payload> Node<P> {
@@ -58,8 +58,7 @@ impl<P: Payload> Node<P> {
         }
     }
 
-    pub(crate) fn channel_status(&self, name: &Name) -> ChannelStatus {
-        let channel = &self.channels[name];
+    pub(crate) fn channel_status(&self, name: &Name, channel: &Channel) -> ChannelStatus {
         let head = match self.trust.verdict(name) {
             weft_record::Verdict::Go(head) => Some(head),
             _ => self.trust.head(name),
@@ -96,7 +95,7 @@ impl<P: Payload> Node<P> {
             status.bytes_duplicate += figures.bytes_duplicate;
             status.chunks_total += file.map.chunks.len() as u64;
             status.chunks_held += file.chunks_held();
-            for (peer, chunks) in &figures.by_peer {
+            for (peer, chunks) in figures.by_peer.iter() {
                 *by_peer.entry(*peer).or_default() += chunks;
             }
         }

@@ -1,7 +1,6 @@
 //! Chunks between members: who holds what, who is asked, what arrives. Rarest
 //! first; each is verified before it is written, counted or served.
 
-use litemap::LiteMap;
 use weft_record::Hash;
 
 use crate::{
@@ -9,7 +8,7 @@ use crate::{
     bounds,
     file::FilePhase,
     io::{DisconnectReason, Disk, Event, Outcome, Output},
-    members::{PeerState, Standing},
+    members::Standing,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
 };
@@ -77,6 +76,10 @@ impl<P: Payload> Node<P> {
         if !state.phase.is_open() {
             return;
         }
+        // while it is asked as much as it may be, what more it has does not matter now
+        let has_room = usize::from(peer_state.requests) + bounds::REQUESTS_AT_ONCE
+            <= bounds::REQUESTS_PER_PEER
+            && state.pending.ones() + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS;
         let chunks = state.map.chunks.len();
         let holds = &mut peer_state.file(file).holds;
         let bits = holds.get_or_insert_with(|| Bits::new(chunks));
@@ -84,7 +87,7 @@ impl<P: Payload> Node<P> {
             let index = index as usize;
             if bits.set(index) {
                 state.count_one(index, true);
-                self.asks_more |= !state.held.get(index) && !state.pending.get(index);
+                self.asks_more |= has_room && !state.held.get(index) && !state.pending.get(index);
             }
         }
     }
@@ -96,7 +99,7 @@ impl<P: Payload> Node<P> {
         }
         let now_us = self.now_us;
         for place in 0..self.files.len() {
-            let Some((file, state)) = self.files.get_indexed(place) else {
+            let Some((file, state)) = self.files.at(place) else {
                 break;
             };
             let rests = state.retry_us.is_some_and(|due_us| due_us > now_us);
@@ -131,7 +134,7 @@ impl<P: Payload> Node<P> {
         let mut chosen: Option<(u16, usize)> = None;
         for step in 0..self.peers.len() {
             let place = (first + step) % self.peers.len();
-            let Some((_, peer)) = self.peers.get_indexed(place) else {
+            let Some((_, peer)) = self.peers.at(place) else {
                 break;
             };
             let busier = chosen.is_some_and(|(requests, _)| requests <= peer.requests);
@@ -149,8 +152,7 @@ impl<P: Payload> Node<P> {
                 }
             }
         }
-        let Some((peer, peer_state)) = chosen.and_then(|(_, at)| at_mut(&mut self.peers, at))
-        else {
+        let Some((peer, peer_state)) = chosen.and_then(|(_, at)| self.peers.at_mut(at)) else {
             return false;
         };
         let due_s = (self.now_us + bounds::REQUEST_TIMEOUT_US).div_ceil(SECOND_US);
@@ -178,20 +180,15 @@ impl<P: Payload> Node<P> {
     pub(crate) fn chunk_arrived(&mut self, peer: Peer, chunk: ChunkRef, payload: P) {
         let ChunkRef { file, index } = chunk;
         let peer_state = self.peers.get_mut(&peer);
-        let left = peer_state.and_then(|state| {
-            let asked = state.answered(&file, index);
-            asked.then_some(usize::from(state.requests))
-        });
+        let asked = peer_state.is_some_and(|state| state.answered(&file, index));
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        let Some(left) = left else {
+        if !asked {
             // a late answer to a request that went to another peer meanwhile
             state.figures.bytes_duplicate += payload.length();
             return;
-        };
-        // runs are asked for: nothing can be asked of this peer before there is room for one
-        self.asks_more = left + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS_PER_PEER;
+        }
         if state.chunk_length(index) != Some(payload.length()) {
             state.pending.clear(index as usize);
             self.corrupt(chunk, peer);
@@ -268,8 +265,8 @@ impl<P: Payload> Node<P> {
     /// Asks those that did not deliver what they hold by now.
     pub(crate) fn want_again(&mut self) {
         let mut due = Vec::new();
-        for (peer, state) in &mut self.peers {
-            for (file, state) in &mut state.files {
+        for (peer, state) in self.peers.iter_mut() {
+            for (file, state) in state.files.iter_mut() {
                 if state
                     .want_due_us
                     .is_some_and(|due_us| due_us <= self.now_us)
@@ -320,7 +317,10 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.pending.clear(index as usize);
-        self.asks_more = under_way + bounds::REQUESTS_AT_ONCE > bounds::REQUESTS;
+        // in runs: not before there is room for one, with this peer and in all
+        let requests = self.peers.get(&from).map_or(0, |peer| peer.requests);
+        self.asks_more = under_way + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS
+            && usize::from(requests) + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS_PER_PEER;
         if !matches!(outcome, Outcome::Written) {
             let retry_us = self.now_us + bounds::DISK_RETRY_US;
             state.retry_us = Some(retry_us);
@@ -336,7 +336,7 @@ impl<P: Payload> Node<P> {
         state.held.set(index as usize);
         state.figures.bytes_held += length;
         state.figures.bytes_fetched += length;
-        *state.figures.by_peer.entry(from).or_default() += 1;
+        *state.figures.by_peer.entry(from) += 1;
         state.unsynced_bytes += length;
         let sync_us = state
             .sync_due_us
@@ -376,7 +376,7 @@ impl<P: Payload> Node<P> {
         state.tell_due_us = None;
         state.tell_after_us = self.now_us + bounds::GAINED_PAUSE_US;
         let gained = std::mem::take(&mut state.untold);
-        for (peer, peer_state) in &self.peers {
+        for (peer, peer_state) in self.peers.iter() {
             let peer_file = peer_state.files.get(&file);
             let Some(peer_file) = peer_file.filter(|file| file.wanted) else {
                 continue;
@@ -406,10 +406,4 @@ impl<P: Payload> Node<P> {
         let text = "it sent another chunk than the one asked for";
         self.let_go(from, DisconnectReason::CorruptData, text);
     }
-}
-
-/// The entry at a place of the table, to change.
-fn at_mut(peers: &mut LiteMap<Peer, PeerState>, place: usize) -> Option<(Peer, &mut PeerState)> {
-    let key = *peers.get_indexed(place)?.0;
-    peers.get_mut(&key).map(|state| (key, state))
 }
