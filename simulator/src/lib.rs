@@ -11,6 +11,7 @@ mod log;
 mod mesh;
 mod payload;
 mod registrar;
+mod topology;
 mod traffic;
 mod world;
 
@@ -19,5 +20,6 @@ pub use log::EventLog;
 pub use mesh::{Admin, Base, NOW_S, VirtualRelease, YEAR_S};
 pub use payload::Virtual;
 pub use registrar::Registrar;
+pub use topology::{NetworkModel, Site, SiteTraffic, Timing};
 pub use traffic::Traffic;
 pub use world::{NodeSpec, Outage, World};

@@ -18,6 +18,7 @@ use crate::{
     mesh::{Admin, NOW_S},
     payload::Virtual,
     registrar::Registrar,
+    topology::{NetworkModel, Site, SiteTraffic, Timing},
     traffic::{Traffic, control_bytes, kind_of, summary},
 };
 
@@ -25,8 +26,12 @@ use crate::{
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // each is a fault of its own
 pub struct NodeSpec {
+    /// Where it is: an index that [`World::add_site`] gave, or 0.
+    pub site: usize,
     /// Bytes a second that it can send.
     pub uplink_bytes_per_sec: u64,
+    /// Bytes a second that it can receive; 0: no limit.
+    pub downlink_bytes_per_sec: u64,
     /// Its fetch cap, if any.
     pub cap_fetch_bytes_per_sec: Option<u64>,
     /// It answers every request with other bytes than asked for.
@@ -50,7 +55,9 @@ pub struct NodeSpec {
 impl Default for NodeSpec {
     fn default() -> Self {
         Self {
+            site: 0,
             uplink_bytes_per_sec: 12_500_000,
+            downlink_bytes_per_sec: 0,
             cap_fetch_bytes_per_sec: None,
             corrupts: false,
             withholds: false,
@@ -112,6 +119,10 @@ pub struct World {
     pub heard: Vec<(usize, usize, Message<Virtual>)>,
     /// Signatures checked before the run.
     memo: Memo,
+    sites: Vec<Site>,
+    site_traffic: Vec<SiteTraffic>,
+    network: NetworkModel,
+    timing: Timing,
 }
 
 struct Host {
@@ -185,8 +196,13 @@ enum Happening {
 }
 
 impl World {
-    /// An empty world around a mesh.
+    /// An empty world around a mesh, whose links serve whole chunks in turn.
     pub fn new(seed: u64, mesh_id: MeshId) -> Self {
+        Self::with_network(seed, mesh_id, NetworkModel::default())
+    }
+
+    /// An empty world around a mesh.
+    pub fn with_network(seed: u64, mesh_id: MeshId, network: NetworkModel) -> Self {
         Self {
             now_us: 0,
             seed,
@@ -211,7 +227,50 @@ impl World {
             resets: BTreeMap::new(),
             heard: Vec::new(),
             memo: Memo::default(),
+            sites: vec![Site::default()],
+            site_traffic: vec![SiteTraffic::default()],
+            network,
+            timing: Timing::default(),
         }
+    }
+
+    /// Adds a site; returns its index. Site 0 is there from the beginning: a LAN of
+    /// 4 ms round trip whose uplink limits nothing.
+    pub fn add_site(&mut self, site: Site) -> usize {
+        self.sites.push(site);
+        self.site_traffic.push(SiteTraffic::default());
+        self.sites.len() - 1
+    }
+
+    /// Changes what a site's uplink carries, both ways (0: no limit), from now on.
+    pub fn set_site(
+        &mut self,
+        site: usize,
+        uplink_bytes_per_sec: u64,
+        downlink_bytes_per_sec: u64,
+    ) {
+        self.sites[site].uplink_bytes_per_sec = uplink_bytes_per_sec;
+        self.sites[site].downlink_bytes_per_sec = downlink_bytes_per_sec;
+    }
+
+    /// A site as it is now.
+    pub fn site(&self, site: usize) -> &Site {
+        &self.sites[site]
+    }
+
+    /// Bytes over a site's uplink so far.
+    pub fn site_traffic(&self, site: usize) -> SiteTraffic {
+        self.site_traffic[site]
+    }
+
+    /// How links are shared.
+    pub fn network_model(&self) -> NetworkModel {
+        self.network
+    }
+
+    /// How finely the steps of a chunk are told apart from now on.
+    pub fn set_timing(&mut self, timing: Timing) {
+        self.timing = timing;
     }
 
     /// Adds a node that belongs to the mesh: it holds the roots and its enrolment.
@@ -714,6 +773,11 @@ impl World {
             _ => CONTROL_BYTES,
         };
         self.traffic.add(kind_of(&message), bytes);
+        let sites = (self.nodes[from].spec.site, self.nodes[to].spec.site);
+        if sites.0 != sites.1 {
+            self.site_traffic[sites.0].up_bytes += bytes;
+            self.site_traffic[sites.1].down_bytes += bytes;
+        }
         let host = &mut self.nodes[from];
         let start_us = host.uplink_free_us.max(self.now_us);
         host.uplink_free_us = start_us + bytes * 1_000_000 / host.spec.uplink_bytes_per_sec;
