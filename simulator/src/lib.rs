@@ -5,13 +5,20 @@
 //! events in the same order, and [`World::log_hash`] tells them apart.
 
 pub mod checkers;
+mod chunks;
 mod disk;
+mod fast;
 pub mod fuzz;
 mod log;
 mod mesh;
+mod network;
 mod payload;
+mod pool;
+mod queue;
 mod registrar;
+mod slab;
 mod topology;
+mod trace;
 mod traffic;
 mod world;
 
@@ -22,4 +29,4 @@ pub use payload::Virtual;
 pub use registrar::Registrar;
 pub use topology::{NetworkModel, Site, SiteTraffic, Timing};
 pub use traffic::Traffic;
-pub use world::{NodeSpec, Outage, World};
+pub use world::{Figures, Keep, NodeSpec, Outage, World};
