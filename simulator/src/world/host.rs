@@ -7,7 +7,7 @@ use weft_keys::SecretKey;
 use weft_record::MeshId;
 
 use super::{NodeSpec, Outage, World};
-use crate::{log::Entry, payload::Virtual, trace};
+use crate::{log::Entry, payload::Virtual, topology::Timing, trace};
 
 /// One node, up or down.
 pub(super) struct Host {
@@ -106,10 +106,13 @@ impl World {
             registrar: spec.registrar,
             refuse_new_when_stale: spec.refuse_new_when_stale,
         };
-        let (restored, memo) = (self.disks[index].restore(), self.memo.clone());
-        let mut node = Node::with_memo(config, restored, self.now_us, memo);
+        let restored = self.disks[index].restore();
+        let mut node = match self.timing {
+            Timing::Split => Node::with_memo(config, restored, self.now_us, self.lent.memo.clone()),
+            Timing::Fused => Node::new_with(config, restored, self.now_us, &mut self.lent),
+        };
         while let Some(output) = node.poll() {
-            self.outputs.push_back(output);
+            self.lent.outputs.push_back(output);
         }
         host.node = Some(Box::new(node));
         self.redial_dropped(index);

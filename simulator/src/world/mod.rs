@@ -14,13 +14,13 @@ mod spec;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use weft_core::{Command, Event, Input, Message, Node, Output, Peer, Slots};
+use weft_core::{Command, Event, Input, Lent, Message, Node, Peer, Slots};
 use weft_keys::SecretKey;
-use weft_record::{Hash, Invitation, Memo, MeshId, Name, RecordId};
+use weft_record::{Hash, Invitation, MeshId, Name, RecordId};
 
 use crate::{
     disk::VirtualDisk,
@@ -73,8 +73,9 @@ pub struct World {
     outcomes: Slab<(weft_core::OpId, weft_core::Outcome<Virtual>)>,
     gossip: Gossip,
     pool: Pool,
-    /// What a node asks for, while it is carried out.
-    outputs: VecDeque<Output<Virtual>>,
+    /// What a node asks for, while it is carried out; and signatures that were checked:
+    /// before the run or, in a large fleet, by any node.
+    lent: Lent<Virtual>,
     log: EventLog,
     figures: Figures,
     keep: Keep,
@@ -100,8 +101,6 @@ pub struct World {
     resets: BTreeMap<usize, u64>,
     /// What puppets were told.
     pub heard: Vec<(usize, usize, Message<Virtual>)>,
-    /// Signatures checked before the run.
-    memo: Memo,
 }
 
 impl World {
@@ -132,7 +131,7 @@ impl World {
             outcomes: Slab::default(),
             gossip: Gossip::default(),
             pool: Pool::default(),
-            outputs: VecDeque::new(),
+            lent: Lent::default(),
             log: EventLog::default(),
             figures: Figures::default(),
             keep: Keep::default(),
@@ -147,7 +146,6 @@ impl World {
             floors: BTreeMap::new(),
             resets: BTreeMap::new(),
             heard: Vec::new(),
-            memo: Memo::default(),
         };
         world.add_site(Site::default());
         world
@@ -189,7 +187,10 @@ impl World {
         let mut records = admin.roots();
         records.push(admin.enroll(key));
         disk.save(records);
-        self.memo = admin.memo().clone();
+        // one that all nodes share learns what they check by itself
+        if self.timing == Timing::Split || self.hosts.is_empty() {
+            self.lent.memo = admin.memo().clone();
+        }
         self.add_node(spec, disk)
     }
 

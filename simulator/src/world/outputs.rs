@@ -42,7 +42,7 @@ impl World {
             Output::Disk(operation, disk) => self.work_disk(index, operation, disk),
             Output::Hash(operation, payload) => {
                 let outcome = Outcome::Digest(payload.digest);
-                if self.timing == Timing::Fused && payload.blob.is_none() {
+                if self.timing == Timing::Fused && !payload.is_blob() {
                     self.handle(index, Input::Done(operation, outcome));
                 } else {
                     self.finish(index, operation, hashing_us(payload.length()), outcome);

@@ -3,7 +3,7 @@
 use weft_core::Input;
 
 use super::World;
-use crate::{log::Entry, network::Wake, payload::Virtual, trace};
+use crate::{log::Entry, network::Wake, payload::Virtual, topology::Timing, trace};
 
 /// One thing that is due. What is large waits elsewhere under a number.
 #[derive(Clone, Copy, Debug)]
@@ -186,14 +186,24 @@ impl World {
     /// Lets the core work.
     pub(super) fn handle(&mut self, index: usize, input: Input<Virtual>) {
         self.figures.handle_calls += 1;
-        if let Some(node) = self.hosts[index].node.as_mut() {
-            node.handle_into(self.now_us, input, &mut self.outputs);
+        let Some(node) = self.hosts[index].node.as_mut() else {
+            return;
+        };
+        match self.timing {
+            // each with a memo of its own, as in the daemon
+            Timing::Split => {
+                node.handle(self.now_us, input);
+                while let Some(output) = node.poll() {
+                    self.lent.outputs.push_back(output);
+                }
+            }
+            Timing::Fused => node.handle_with(self.now_us, input, &mut self.lent),
         }
     }
 
     /// Carries out what a node asks for.
     pub(super) fn drain(&mut self, index: usize) {
-        while let Some(output) = self.outputs.pop_front() {
+        while let Some(output) = self.lent.outputs.pop_front() {
             self.carry_out(index, output);
         }
         self.schedule_network();
