@@ -16,6 +16,7 @@ mod payload;
 mod pool;
 mod queue;
 mod registrar;
+pub mod scale;
 mod slab;
 mod topology;
 mod trace;

@@ -194,6 +194,20 @@ impl World {
         self.add_node(spec, disk)
     }
 
+    /// The same for one of very many nodes: the admin keeps no copy of the enrolment.
+    pub fn add_member_apart(
+        &mut self,
+        admin: &Admin,
+        spec: NodeSpec,
+        mut disk: VirtualDisk,
+    ) -> usize {
+        let key = self.secret_of(self.hosts.len()).public();
+        let mut records = admin.roots();
+        records.push(admin.enroll_apart(key));
+        disk.save(records);
+        self.add_node(spec, disk)
+    }
+
     /// The key that the node of this index has, or will have.
     pub fn secret_of(&self, index: usize) -> SecretKey {
         // from (seed, index) alone, so that a further node moves no other
