@@ -8,6 +8,8 @@
 /// Buckets: one for each position of the highest bit in which a time may differ from now,
 /// and one for now itself.
 const BUCKETS: usize = 65;
+/// An empty bucket keeps room for so many events.
+const KEPT_CAPACITY: usize = 4_096;
 
 /// What happens when, earliest first.
 #[derive(Debug)]
@@ -88,8 +90,10 @@ impl<T: Copy> Queue<T> {
             self.buckets[bucket].push((at_us, what));
             self.earliest_us[bucket] = self.earliest_us[bucket].min(at_us);
         }
-        // its memory is used again
-        self.buckets[lowest] = spread;
+        // its memory is used again, but for that of a rush
+        if spread.capacity() <= KEPT_CAPACITY {
+            self.buckets[lowest] = spread;
+        }
         Some(())
     }
 }

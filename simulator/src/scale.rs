@@ -9,6 +9,7 @@ use crate::{
     disk::VirtualDisk,
     mesh::{Admin, VirtualRelease},
     topology::{NetworkModel, Site, Timing},
+    traffic::Traffic,
     world::{Figures, Keep, NodeSpec, World},
 };
 
@@ -50,6 +51,8 @@ pub struct ScaleReport {
     pub virtual_us: u64,
     /// What was counted.
     pub figures: Figures,
+    /// Messages sent, by kind.
+    pub traffic: Traffic,
     /// The hash over all that happened.
     pub trace_hash: Hash,
     /// Memory of hosts, disks, links, network and queue at the end, without the core's.
@@ -68,6 +71,8 @@ const UPLINKS_BYTES_PER_SEC: [u64; 4] = [6_250_000, 12_500_000, 25_000_000, 62_5
 const SITE_LINKS: u64 = 3;
 /// Peers find each other before the release is published.
 const SETTLE_US: u64 = 2_000_000;
+/// Sites are switched on one after the other, so far apart: no fleet starts in one moment.
+const SITE_PAUSE_US: u64 = 1_000;
 /// A fleet that has not converged by then does not.
 const LIMIT_US: u64 = 24 * 3_600 * 1_000_000;
 
@@ -89,11 +94,15 @@ impl ScaleReport {
         } = self.figures;
         let (active, virtual_us, hash) = (self.active, self.virtual_us, self.trace_hash);
         let engine_bytes = self.engine_bytes;
+        let messages = self.traffic.kinds();
+        let messages = messages.map(|(kind, count, _)| format!("\"{kind}\":{count}"));
+        let messages = messages.collect::<Vec<_>>().join(",");
         format!(
             "{{\"nodes\":{nodes},\"chunks\":{chunks},\"sites\":{sites},\
              \"neighbours\":{neighbours},\"seed\":{seed},\"active\":{active},\
              \"virtual_us\":{virtual_us},\"events\":{events},\"handle_calls\":{handle_calls},\
              \"chunks_delivered\":{chunks_delivered},\"engine_bytes\":{engine_bytes},\
+             \"messages\":{{{messages}}},\
              \"wall_s\":{wall_s:.3},\"trace_hash\":\"{hash}\"}}"
         )
     }
@@ -124,6 +133,7 @@ pub fn run(spec: &ScaleSpec) -> ScaleReport {
         active: world.figures().activations,
         virtual_us: world.now_us() - begun_us,
         figures: world.figures(),
+        traffic: world.traffic.clone(),
         trace_hash: world.log_hash(),
         engine_bytes: world.heap_bytes() as u64,
     }
@@ -159,19 +169,14 @@ fn build(spec: &ScaleSpec, world: &mut World, admin: &Admin, release: &VirtualRe
             world.add_member_apart(admin, node, disk);
         }
     }
-    let mut link = |from: u32, to: u32| {
-        if from != to {
-            world.connect(from as usize, to as usize);
-        }
-    };
     for site in 0..spec.sites {
         let (begin, end) = (first(site), first(site + 1));
         let size = u64::from(end - begin);
         // a ring, and chords up to the wanted degree: each link counts for two
         for index in begin..end {
-            link(index, begin + (index + 1 - begin) % (end - begin));
+            connect(world, index, begin + (index + 1 - begin) % (end - begin));
             for _ in 1..spec.neighbours / 2 {
-                link(index, begin + draw.below(size) as u32);
+                connect(world, index, begin + draw.below(size) as u32);
             }
         }
         for number in 0..SITE_LINKS {
@@ -183,11 +188,16 @@ fn build(spec: &ScaleSpec, world: &mut World, admin: &Admin, release: &VirtualRe
             };
             let there = first(other)..first(other + 1);
             let from = begin + draw.below(size) as u32;
-            link(
-                from,
-                there.start + draw.below(u64::from(there.end - there.start)) as u32,
-            );
+            let to = there.start + draw.below(u64::from(there.end - there.start)) as u32;
+            connect(world, from, to);
         }
+        world.run(SITE_PAUSE_US, |_| false);
+    }
+}
+
+fn connect(world: &mut World, from: u32, to: u32) {
+    if from != to {
+        world.connect(from as usize, to as usize);
     }
 }
 

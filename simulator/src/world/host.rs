@@ -16,8 +16,7 @@ pub(super) struct Host {
     pub(super) spec: Arc<NodeSpec>,
     /// Counts starts: what was under way when the node went down comes to nothing.
     pub(super) life: u32,
-    /// When its next tick is due; a tick of another time is stale.
-    pub(super) tick_us: u64,
+    pub(super) ticks: Ticks,
     /// Its processor is busy until then.
     pub(super) busy_until_us: u64,
     /// When it started or went down last.
@@ -28,13 +27,54 @@ pub(super) struct Host {
     pub(super) secret: OnceCell<Box<SecretKey>>,
 }
 
+/// The ticks that are in the queue for a node, at most two: the next, and one after it.
+/// Deadlines go to and fro between soon and late; without the second, each turn would
+/// leave a tick behind that no longer counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks {
+    next_us: u64,
+    later_us: u64,
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        Self {
+            next_us: u64::MAX,
+            later_us: u64::MAX,
+        }
+    }
+}
+
+impl Ticks {
+    /// A deadline; true if a tick has to be put into the queue for it. Whichever comes
+    /// earlier looks at the deadline again.
+    pub(super) fn need(&mut self, due_us: u64) -> bool {
+        if due_us >= self.next_us {
+            return false;
+        }
+        self.later_us = self.next_us;
+        self.next_us = due_us;
+        true
+    }
+
+    /// A tick came; false if it no longer counts.
+    pub(super) fn come(&mut self, now_us: u64) -> bool {
+        if self.next_us != now_us {
+            return false;
+        }
+        self.next_us = self.later_us;
+        self.later_us = u64::MAX;
+        true
+    }
+}
+
 impl Host {
     pub(super) fn new(spec: Arc<NodeSpec>) -> Self {
         Self {
             node: None,
             spec,
             life: 0,
-            tick_us: u64::MAX,
+            ticks: Ticks::default(),
             busy_until_us: 0,
             changed_us: 0,
             activated_us: u64::MAX,
@@ -62,7 +102,7 @@ impl World {
         let host = &mut self.hosts[index];
         host.node = None;
         host.life += 1;
-        host.tick_us = u64::MAX;
+        host.ticks = Ticks::default();
         host.busy_until_us = 0;
         host.changed_us = self.now_us;
         if outage == Outage::PowerCut {

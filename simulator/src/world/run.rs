@@ -125,11 +125,9 @@ impl World {
 
     fn tick(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        if host.tick_us != self.now_us {
-            // an earlier one took its place
+        if !host.ticks.come(self.now_us) {
             return;
         }
-        host.tick_us = u64::MAX;
         let deadline_us = host.node.as_ref().and_then(|node| node.deadline());
         if deadline_us.is_some_and(|due_us| due_us <= self.now_us) {
             self.give(index, Input::Tick);
@@ -138,15 +136,14 @@ impl World {
         }
     }
 
-    /// One tick a node is due at a time; one that comes too early is put off.
+    /// Makes sure that a tick comes by the deadline; one that comes too early is put off.
     pub(super) fn schedule_tick(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         let Some(due_us) = host.node.as_ref().and_then(|node| node.deadline()) else {
             return;
         };
-        if due_us < host.tick_us {
-            let due_us = due_us.max(self.now_us);
-            host.tick_us = due_us;
+        let due_us = due_us.max(self.now_us);
+        if host.ticks.need(due_us) {
             self.push_to(due_us, index, |node, life| Happening::Tick { node, life });
         }
     }
