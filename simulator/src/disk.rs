@@ -1,25 +1,23 @@
 //! A disk without bytes: what was written, and what of it was synced.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use weft_core::{
     ChunkRef, ChunkSource, Disk, Failure, FailureKind, FoundChunk, Outcome, Restored, RestoredFile,
-    Slots,
+    SlotPlan, Slots,
 };
-use weft_record::{ChunkMap, Hash, Name, TimeFloor};
+use weft_record::{ChunkMap, Hash, Name, RecordId, TimeFloor};
 
-use crate::{mesh::VirtualRelease, payload::Virtual};
+use crate::{chunks::ChunkSet, mesh::VirtualRelease, payload::Virtual, pool::Pool};
 
-/// One node's disk.
+/// One node's disk. A node has few blobs, files and channels, so they stand in lists; what
+/// many disks hold alike they share.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualDisk {
-    records: Vec<Vec<u8>>,
-    blobs: BTreeMap<Hash, Virtual>,
-    files: BTreeMap<Hash, VirtualFile>,
-    slots: BTreeMap<Name, Slots>,
+    records: Vec<Arc<[u8]>>,
+    blobs: Vec<(Hash, Virtual)>,
+    files: Vec<VirtualFile>,
+    channels: Vec<VirtualSlots>,
     clock: Option<TimeFloor>,
     rotted: bool,
     /// Writes fail with "no space" while this is set.
@@ -32,55 +30,78 @@ pub struct VirtualDisk {
 
 #[derive(Clone, Debug)]
 struct VirtualFile {
+    file: Hash,
     length: u64,
     map: Arc<ChunkMap>,
-    present: BTreeMap<u32, Hash>,
-    synced: BTreeSet<u32>,
+    present: ChunkSet,
+    synced: ChunkSet,
+    /// Chunks that are present and not what the map says, and what they are.
+    strange: Vec<(u32, Hash)>,
     complete: bool,
+}
+
+#[derive(Clone, Debug)]
+struct VirtualSlots {
+    channel: Name,
+    active: Option<Arc<SlotPlan>>,
+    previous: Option<Arc<SlotPlan>>,
+    staged: Option<Arc<SlotPlan>>,
+    failed: Vec<RecordId>,
 }
 
 impl VirtualDisk {
     /// Lays a whole release on the disk, as if it had been imported.
     pub fn preload(&mut self, release: &VirtualRelease) {
-        self.blobs.insert(
-            release.chunk_map_hash(),
-            Virtual::blob(release.map.encode()),
-        );
-        let chunks = release.map.chunks.iter().enumerate();
-        let present: BTreeMap<u32, Hash> = chunks
-            .map(|(index, chunk)| (index as u32, chunk.hash))
-            .collect();
+        let blob = Virtual::blob(release.map.encode());
+        self.put_blob(release.chunk_map_hash(), blob);
+        let chunks = release.map.chunks.len();
         let file = VirtualFile {
+            file: release.file,
             length: release.length,
             map: Arc::clone(&release.map),
-            synced: present.keys().copied().collect(),
-            present,
+            present: ChunkSet::full(chunks),
+            synced: ChunkSet::full(chunks),
+            strange: Vec::new(),
             complete: true,
         };
-        self.files.insert(release.file, file);
+        self.files.retain(|other| other.file != release.file);
+        self.files.push(file);
     }
 
     /// Lays records on the disk, as if they had been accepted in an earlier run.
     pub fn save(&mut self, records: Vec<Vec<u8>>) {
-        self.records.extend(records);
+        self.records.extend(records.into_iter().map(Arc::from));
+    }
+
+    /// Shares what others hold alike from now on.
+    pub(crate) fn share(&mut self, pool: &mut Pool) {
+        for record in &mut self.records {
+            *record = pool.record(record);
+        }
+        self.records.shrink_to_fit();
+        for file in &mut self.files {
+            file.map = pool.file(file.file, &file.map).1;
+        }
     }
 
     /// What a node finds when it starts from this disk.
     pub fn restore(&self) -> Restored {
-        let files = self.files.iter().map(|(file, state)| RestoredFile {
-            file: *file,
+        let files = self.files.iter().map(|state| RestoredFile {
+            file: state.file,
             length: state.length,
             map: Arc::clone(&state.map),
             complete: state.complete,
         });
+        let mut files: Vec<RestoredFile> = files.collect();
+        files.sort_by_key(|file| file.file);
+        let records = self.records.iter().map(|record| record.to_vec());
+        let slots = self.channels.iter();
         Restored {
-            records: self.records.clone(),
-            slots: self
-                .slots
-                .iter()
-                .map(|(name, slots)| (name.clone(), slots.clone()))
+            records: records.collect(),
+            slots: slots
+                .map(|slots| (slots.channel.clone(), slots.told()))
                 .collect(),
-            files: files.collect(),
+            files,
             clock: self.clock,
         }
     }
@@ -88,15 +109,17 @@ impl VirtualDisk {
     /// The power fails: what was not synced is gone. (Records and slots are durable
     /// when they are acknowledged.)
     pub fn lose_unsynced(&mut self) {
-        for file in self.files.values_mut() {
-            file.present.retain(|index, _| file.synced.contains(index));
+        for file in &mut self.files {
+            file.present.copy_from(&file.synced);
+            let present = &file.present;
+            file.strange.retain(|(index, _)| present.contains(*index));
         }
     }
 
     /// A bit rots in one chunk.
     pub fn rot(&mut self, chunk: ChunkRef) {
-        if let Some(file) = self.files.get_mut(&chunk.file) {
-            file.present.insert(chunk.index, Hash::of(b"rotten"));
+        if let Some(file) = self.file_mut(&chunk.file) {
+            file.put(chunk.index, Hash::of(b"rotten"));
             self.rotted = true;
         }
     }
@@ -108,23 +131,47 @@ impl VirtualDisk {
 
     /// Whether every chunk of the file is there and right.
     pub fn holds_whole(&self, file: &Hash) -> bool {
-        self.files.get(file).is_some_and(|state| {
+        self.file(file).is_some_and(|state| {
             let chunks = state.map.chunks.iter().enumerate();
             chunks
                 .into_iter()
-                .all(|(i, chunk)| state.present.get(&(i as u32)) == Some(&chunk.hash))
+                .all(|(i, chunk)| state.digest(i as u32) == Some(chunk.hash))
         })
     }
 
     /// Slots of a channel.
     pub fn slots(&self, channel: &Name) -> Slots {
-        self.slots.get(channel).cloned().unwrap_or_default()
+        let slots = self.slots_of(channel);
+        slots.map(VirtualSlots::told).unwrap_or_default()
+    }
+
+    /// The release in the active slot of a channel.
+    pub fn active(&self, channel: &Name) -> Option<RecordId> {
+        let active = self.slots_of(channel)?.active.as_ref();
+        active.map(|slot| slot.release)
+    }
+
+    /// What is in the staged slot of a channel.
+    pub(crate) fn staged(&self, channel: &Name) -> Option<Arc<SlotPlan>> {
+        self.slots_of(channel)?.staged.clone()
     }
 
     /// Carries out one operation.
     pub fn execute(&mut self, disk: Disk<Virtual>) -> Outcome<Virtual> {
+        self.execute_sharing(disk, &mut Pool::default())
+    }
+
+    /// The same, where others hold much of the same.
+    pub(crate) fn execute_sharing(
+        &mut self,
+        disk: Disk<Virtual>,
+        pool: &mut Pool,
+    ) -> Outcome<Virtual> {
         match disk {
-            Disk::ReadBlob(hash) => Outcome::Blob(self.blobs.get(&hash).cloned()),
+            Disk::ReadBlob(hash) => {
+                let found = self.blobs.iter().find(|(other, _)| *other == hash);
+                Outcome::Blob(found.map(|(_, blob)| blob.clone()))
+            }
             Disk::ReadChunk(chunk) => Outcome::Chunk(self.read(chunk)),
             Disk::HashFile(file) => {
                 let whole = self.holds_whole(&file);
@@ -135,22 +182,19 @@ impl VirtualDisk {
                 text: "the virtual disk is full".to_owned(),
             }),
             Disk::SaveRecords(envelopes) => {
-                self.records.extend(envelopes);
+                let shared = envelopes.iter().map(|envelope| pool.record(envelope));
+                self.records.extend(shared);
                 Outcome::Saved
             }
             Disk::WriteBlob(hash, payload) => {
-                self.blobs.insert(hash, payload);
+                self.put_blob(hash, payload);
                 Outcome::Written
             }
-            Disk::OpenFile { file, length, map } => Outcome::Opened(self.open(file, length, map)),
+            Disk::OpenFile { file, length, map } => {
+                Outcome::Opened(self.open(file, length, pool.file(file, &map).1))
+            }
             Disk::WriteChunk { chunk, payload } => {
-                self.chunk_writes += 1;
-                if let Some(file) = self.files.get_mut(&chunk.file) {
-                    let durable = file.synced.contains(&chunk.index);
-                    let whole = file.present.get(&chunk.index) == Some(&payload.digest);
-                    self.durable_rewrites += u64::from(durable && whole);
-                    file.present.insert(chunk.index, payload.digest);
-                }
+                self.write(chunk, payload.digest);
                 Outcome::Written
             }
             Disk::SyncFile(file) => {
@@ -159,32 +203,31 @@ impl VirtualDisk {
             }
             Disk::CompleteFile(file) => {
                 self.sync(&file);
-                if let Some(state) = self.files.get_mut(&file) {
+                if let Some(state) = self.file_mut(&file) {
                     state.complete = true;
                 }
                 Outcome::Synced
             }
             Disk::Stage(plan) => {
                 let channel = plan.channel.clone();
-                self.slots.entry(channel).or_default().staged = Some(plan);
+                self.slots_mut(channel).staged = Some(pool.plan(plan));
                 Outcome::Staged
             }
             Disk::Activate(channel) => {
-                let slots = self.slots.entry(channel).or_default();
+                let slots = self.slots_mut(channel);
                 slots.previous = slots.active.take();
                 slots.active = slots.staged.take();
                 Outcome::Switched
             }
             Disk::GoBack(channel) => {
-                let slots = self.slots.entry(channel).or_default();
-                slots
-                    .failed
-                    .extend(slots.active.take().map(|slot| slot.head));
+                let slots = self.slots_mut(channel);
+                let dropped = slots.active.take();
+                slots.failed.extend(dropped.map(|slot| slot.head));
                 slots.active = slots.previous.take();
                 Outcome::Switched
             }
             Disk::Withdraw { channel, both } => {
-                let slots = self.slots.entry(channel).or_default();
+                let slots = self.slots_mut(channel);
                 let previous = slots.previous.take();
                 slots.active = previous.filter(|_| !both);
                 Outcome::Switched
@@ -194,62 +237,164 @@ impl VirtualDisk {
                 Outcome::Saved
             }
             Disk::DropStaged(channel) => {
-                let slots = self.slots.entry(channel).or_default();
-                slots
-                    .failed
-                    .extend(slots.staged.take().map(|slot| slot.head));
+                let slots = self.slots_mut(channel);
+                let dropped = slots.staged.take();
+                slots.failed.extend(dropped.map(|slot| slot.head));
                 Outcome::Switched
             }
         }
     }
 
-    fn read(&self, chunk: ChunkRef) -> Option<Virtual> {
-        let file = self.files.get(&chunk.file)?;
-        let digest = *file.present.get(&chunk.index)?;
+    /// One chunk, as it lies there.
+    pub(crate) fn read(&self, chunk: ChunkRef) -> Option<Virtual> {
+        let file = self.file(&chunk.file)?;
+        let digest = file.digest(chunk.index)?;
         let length = u64::from(file.map.chunks.get(chunk.index as usize)?.length);
         Some(Virtual::chunk(digest, length))
     }
 
-    fn open(&mut self, file: Hash, length: u64, map: Arc<ChunkMap>) -> Vec<FoundChunk> {
-        let elsewhere: BTreeSet<Hash> = self
-            .files
-            .iter()
-            .filter(|(other, _)| **other != file)
-            .flat_map(|(_, state)| state.present.values().copied())
-            .collect();
-        let state = self.files.entry(file).or_insert_with(|| VirtualFile {
-            length,
-            map: Arc::clone(&map),
-            present: BTreeMap::new(),
-            synced: BTreeSet::new(),
-            complete: false,
+    /// Memory that it holds, without what is shared.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let files = self.files.iter();
+        let bits = files.map(|file| file.present.heap_bytes() + file.synced.heap_bytes());
+        self.records.capacity() * size_of::<Arc<[u8]>>()
+            + self.blobs.capacity() * size_of::<(Hash, Virtual)>()
+            + self.files.capacity() * size_of::<VirtualFile>()
+            + self.channels.capacity() * size_of::<VirtualSlots>()
+            + bits.sum::<usize>()
+    }
+
+    fn write(&mut self, chunk: ChunkRef, digest: Hash) {
+        self.chunk_writes += 1;
+        let Some(file) = self.file_mut(&chunk.file) else {
+            return;
+        };
+        let durable = file.synced.contains(chunk.index);
+        let rewritten = durable && file.digest(chunk.index) == Some(digest);
+        file.put(chunk.index, digest);
+        self.durable_rewrites += u64::from(rewritten);
+    }
+
+    fn put_blob(&mut self, hash: Hash, payload: Virtual) {
+        self.blobs.retain(|(other, _)| *other != hash);
+        self.blobs.reserve_exact(1);
+        self.blobs.push((hash, payload));
+    }
+
+    fn file(&self, file: &Hash) -> Option<&VirtualFile> {
+        self.files.iter().find(|state| state.file == *file)
+    }
+
+    fn file_mut(&mut self, file: &Hash) -> Option<&mut VirtualFile> {
+        self.files.iter_mut().find(|state| state.file == *file)
+    }
+
+    fn slots_of(&self, channel: &Name) -> Option<&VirtualSlots> {
+        self.channels.iter().find(|slots| slots.channel == *channel)
+    }
+
+    fn slots_mut(&mut self, channel: Name) -> &mut VirtualSlots {
+        let known = self.channels.iter();
+        let place = known.clone().position(|slots| slots.channel == channel);
+        let place = place.unwrap_or_else(|| {
+            self.channels.reserve_exact(1);
+            self.channels.push(VirtualSlots {
+                channel,
+                active: None,
+                previous: None,
+                staged: None,
+                failed: Vec::new(),
+            });
+            self.channels.len() - 1
         });
+        &mut self.channels[place]
+    }
+
+    fn open(&mut self, file: Hash, length: u64, map: Arc<ChunkMap>) -> Vec<FoundChunk> {
+        let others = self.files.iter().filter(|other| other.file != file);
+        let elsewhere: BTreeSet<Hash> = others.flat_map(VirtualFile::digests).collect();
+        if self.file(&file).is_none() {
+            self.files.reserve_exact(1);
+            self.files.push(VirtualFile {
+                file,
+                length,
+                present: ChunkSet::new(map.chunks.len()),
+                synced: ChunkSet::new(map.chunks.len()),
+                map: Arc::clone(&map),
+                strange: Vec::new(),
+                complete: false,
+            });
+        }
         let mut found = Vec::new();
+        let Some(state) = self.file_mut(&file) else {
+            return found;
+        };
         for (index, chunk) in map.chunks.iter().enumerate() {
             let index = index as u32;
-            if let Some(digest) = state.present.get(&index) {
-                let source = ChunkSource::Resumed;
-                found.push(FoundChunk {
-                    index,
-                    digest: *digest,
-                    source,
-                });
-            } else if elsewhere.contains(&chunk.hash) {
-                state.present.insert(index, chunk.hash);
-                let source = ChunkSource::Reused;
-                found.push(FoundChunk {
-                    index,
-                    digest: chunk.hash,
-                    source,
-                });
-            }
+            let (digest, source) = match state.digest(index) {
+                Some(digest) => (digest, ChunkSource::Resumed),
+                None if elsewhere.contains(&chunk.hash) => {
+                    state.put(index, chunk.hash);
+                    (chunk.hash, ChunkSource::Reused)
+                }
+                None => continue,
+            };
+            found.push(FoundChunk {
+                index,
+                digest,
+                source,
+            });
         }
         found
     }
 
     fn sync(&mut self, file: &Hash) {
-        if let Some(state) = self.files.get_mut(file) {
-            state.synced = state.present.keys().copied().collect();
+        if let Some(state) = self.file_mut(file) {
+            state.synced.copy_from(&state.present);
+        }
+    }
+}
+
+impl VirtualFile {
+    /// What hashing a chunk gives, if it is there.
+    fn digest(&self, index: u32) -> Option<Hash> {
+        if !self.present.contains(index) {
+            return None;
+        }
+        let strange = self.strange.iter().find(|(other, _)| *other == index);
+        let signed = self.map.chunks.get(index as usize);
+        strange
+            .map(|(_, digest)| *digest)
+            .or(signed.map(|chunk| chunk.hash))
+    }
+
+    fn digests(&self) -> impl Iterator<Item = Hash> {
+        (0..self.map.chunks.len() as u32).filter_map(|index| self.digest(index))
+    }
+
+    fn put(&mut self, index: u32, digest: Hash) {
+        let Some(signed) = self.map.chunks.get(index as usize) else {
+            return;
+        };
+        if !self.strange.is_empty() {
+            self.strange.retain(|(other, _)| *other != index);
+        }
+        if signed.hash != digest {
+            self.strange.push((index, digest));
+        }
+        self.present.insert(index);
+    }
+}
+
+impl VirtualSlots {
+    /// As the core knows them.
+    fn told(&self) -> Slots {
+        let plan = |slot: &Option<Arc<SlotPlan>>| slot.as_deref().cloned();
+        Slots {
+            active: plan(&self.active),
+            previous: plan(&self.previous),
+            staged: plan(&self.staged),
+            failed: self.failed.clone(),
         }
     }
 }

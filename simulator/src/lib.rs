@@ -5,12 +5,21 @@
 //! events in the same order, and [`World::log_hash`] tells them apart.
 
 pub mod checkers;
+mod chunks;
 mod disk;
+mod fast;
 pub mod fuzz;
 mod log;
 mod mesh;
+mod network;
 mod payload;
+mod pool;
+mod queue;
 mod registrar;
+pub mod scale;
+mod slab;
+mod topology;
+mod trace;
 mod traffic;
 mod world;
 
@@ -19,5 +28,6 @@ pub use log::EventLog;
 pub use mesh::{Admin, Base, NOW_S, VirtualRelease, YEAR_S};
 pub use payload::Virtual;
 pub use registrar::Registrar;
+pub use topology::{NetworkModel, Site, SiteTraffic, Timing};
 pub use traffic::Traffic;
-pub use world::{NodeSpec, Outage, World};
+pub use world::{Figures, Keep, NodeSpec, Outage, World};

@@ -4,14 +4,14 @@
 
 use std::process::ExitCode;
 
-use weft_sim::fuzz;
+use weft_sim::{fuzz, scale};
 
 /// Seeds whose event-log hashes are committed.
 const GOLDEN_SEEDS: std::ops::Range<u64> = 1..9;
 /// Where they are.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden.txt");
 
-const USAGE: &str = "usage: weft-sim golden [--write] | fuzz [--count N] [--seed S] | replay SEED";
+const USAGE: &str = "usage: weft-sim golden [--write] | fuzz [--count N] [--seed S] | replay SEED | scale [--nodes N] [--chunks N] [--sites N] [--neighbours N] [--seed S]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         },
         ["fuzz", options @ ..] => match fuzz_options(options) {
             Some((count, seed)) => fuzz_many(count, seed),
+            None => usage(),
+        },
+        ["scale", options @ ..] => match scale_spec(options) {
+            Some(spec) => scale_up(&spec),
             None => usage(),
         },
         _ => usage(),
@@ -46,6 +50,34 @@ fn fuzz_options(options: &[&str]) -> Option<(u64, u64)> {
         }
     }
     Some((count, seed))
+}
+
+fn scale_spec(options: &[&str]) -> Option<scale::ScaleSpec> {
+    let mut spec = scale::ScaleSpec::default();
+    for pair in options.chunks(2) {
+        let [name, value] = pair else { return None };
+        match *name {
+            "--nodes" => spec.nodes = value.parse().ok()?,
+            "--chunks" => spec.chunks = value.parse().ok()?,
+            "--sites" => spec.sites = value.parse().ok()?,
+            "--neighbours" => spec.neighbours = value.parse().ok()?,
+            "--seed" => spec.seed = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(spec)
+}
+
+/// One rollout to a large fleet; prints one JSON object.
+fn scale_up(spec: &scale::ScaleSpec) -> ExitCode {
+    let start = std::time::Instant::now();
+    let report = scale::run(spec);
+    println!("{}", report.json(start.elapsed().as_secs_f64()));
+    if report.active == u64::from(spec.nodes) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn golden(write: bool) -> ExitCode {

@@ -1,63 +1,86 @@
-//! What messages weigh, and one line about each input for the log.
+//! What messages weigh, by kind.
 
-use std::collections::BTreeMap;
-
-use weft_core::{Control, Input, Message};
-use weft_record::{Hash, Have, HaveHead};
+use weft_core::{Control, Message};
+use weft_record::{Have, HaveHead};
 
 use crate::payload::Virtual;
+
+/// Kinds of messages.
+const KINDS: [&str; 11] = [
+    "hello",
+    "digest",
+    "have",
+    "records",
+    "want",
+    "bits",
+    "join",
+    "remembered",
+    "get",
+    "data",
+    "absent",
+];
 
 /// Messages and bytes sent, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    by_kind: BTreeMap<&'static str, (u64, u64)>,
+    by_kind: [(u64, u64); KINDS.len()],
 }
 
 impl Traffic {
     /// Messages of a kind: `hello`, `digest`, `have`, `records`, `get`, `data`, …
     pub fn messages(&self, kind: &str) -> u64 {
-        self.by_kind.get(kind).map_or(0, |(messages, _)| *messages)
+        self.of(kind).0
     }
 
     /// Bytes of a kind.
     pub fn bytes(&self, kind: &str) -> u64 {
-        self.by_kind.get(kind).map_or(0, |(_, bytes)| *bytes)
+        self.of(kind).1
+    }
+
+    /// Every kind with its messages and bytes.
+    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+        let sent = KINDS.iter().zip(&self.by_kind);
+        sent.map(|(kind, (messages, bytes))| (*kind, *messages, *bytes))
     }
 
     /// What was sent since an earlier moment.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let by_kind = self.by_kind.iter().map(|(kind, (messages, bytes))| {
-            let sent = (messages - before.messages(kind), bytes - before.bytes(kind));
-            (*kind, sent)
-        });
-        Self {
-            by_kind: by_kind.collect(),
+        let mut since = self.clone();
+        for (sent, earlier) in since.by_kind.iter_mut().zip(&before.by_kind) {
+            *sent = (sent.0 - earlier.0, sent.1 - earlier.1);
         }
+        since
     }
 
-    pub(crate) fn add(&mut self, kind: &'static str, bytes: u64) {
-        let sent = self.by_kind.entry(kind).or_default();
+    pub(crate) fn add(&mut self, message: &Message<Virtual>, bytes: u64) {
+        let sent = &mut self.by_kind[kind_of(message)];
         sent.0 += 1;
         sent.1 += bytes;
     }
+
+    fn of(&self, kind: &str) -> (u64, u64) {
+        let place = KINDS.iter().position(|known| *known == kind);
+        place.map_or((0, 0), |place| self.by_kind[place])
+    }
 }
 
-pub(crate) fn kind_of(message: &Message<Virtual>) -> &'static str {
+/// Its place in [`KINDS`].
+fn kind_of(message: &Message<Virtual>) -> usize {
     match message {
         Message::Control(control) => match control {
-            Control::Hello { .. } => "hello",
-            Control::Digest(_) => "digest",
-            Control::Have(_) => "have",
-            Control::Records(_) => "records",
-            Control::Want(_) | Control::Unwant(_) => "want",
-            Control::Bits { .. } | Control::Gained { .. } => "bits",
-            Control::Join { .. } | Control::JoinRefused { .. } => "join",
-            Control::Remembered { .. } => "remembered",
+            Control::Hello { .. } => 0,
+            Control::Digest(_) => 1,
+            Control::Have(_) => 2,
+            Control::Records(_) => 3,
+            Control::Want(_) | Control::Unwant(_) => 4,
+            Control::Bits { .. } | Control::Gained { .. } => 5,
+            Control::Join { .. } | Control::JoinRefused { .. } => 6,
+            Control::Remembered { .. } => 7,
         },
-        Message::Get(_) | Message::GetBlob(_) => "get",
-        Message::Data(..) | Message::Blob(..) => "data",
-        Message::Absent(_) | Message::NoBlob(_) => "absent",
+        Message::Get(_) | Message::GetBlob(_) => 8,
+        Message::Data(..) | Message::Blob(..) => 9,
+        Message::Absent(_) | Message::NoBlob(_) => 10,
     }
 }
 
@@ -89,49 +112,9 @@ pub(crate) fn control_bytes(control: &Control) -> u64 {
     4 + body as u64
 }
 
-/// One line for the log: what kind of input, about what.
-pub(crate) fn summary(input: &Input<Virtual>) -> String {
-    match input {
-        Input::Command(_) => "command".to_owned(),
-        Input::PeerUp(peer) => format!("up {peer}"),
-        Input::BundleUp(peer) => format!("bundle {peer}"),
-        Input::PeerDown(peer) => format!("down {peer}"),
-        Input::Message(peer, Message::Control(control)) => {
-            format!("from {peer} {}", told(control))
-        }
-        Input::Message(peer, Message::Get(chunk)) => format!("from {peer} get {chunk:?}"),
-        Input::Message(peer, Message::Data(chunk, _)) => format!("from {peer} data {chunk:?}"),
-        Input::Message(peer, Message::Absent(chunk)) => format!("from {peer} absent {chunk:?}"),
-        Input::Message(peer, _) => format!("from {peer} blob"),
-        Input::Gossip(envelope) => format!("gossip {}", Hash::of(envelope)),
-        Input::Done(operation, _) => format!("done {}", operation.0),
-        Input::Tick => "tick".to_owned(),
-    }
-}
-
-/// What holds many bytes by their hash.
-fn told(control: &Control) -> String {
-    match control {
-        Control::Records(envelopes) => {
-            let all = Hash::of(&envelopes.concat());
-            format!("records {} {all}", envelopes.len())
-        }
-        Control::Hello {
-            root_version,
-            root,
-            enrolment,
-            ..
-        } => {
-            let shown = enrolment.as_ref().map(|bytes| Hash::of(bytes));
-            format!("hello {root_version} {root} {shown:?}")
-        }
-        other => format!("{other:?}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use weft_record::{RecordId, TrustDigest, codec};
+    use weft_record::{Hash, RecordId, TrustDigest, codec};
 
     use super::*;
 

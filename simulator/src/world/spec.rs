@@ -1,0 +1,63 @@
+//! What one virtual node is, and how it goes down.
+
+use weft_record::Invitation;
+
+use crate::mesh::NOW_S;
+
+/// What one virtual node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is a fault of its own
+pub struct NodeSpec {
+    /// Where it is: an index that [`World::add_site`](super::World::add_site) gave, or 0.
+    pub site: usize,
+    /// Bytes a second that it can send; 0: no limit.
+    pub uplink_bytes_per_sec: u64,
+    /// Bytes a second that it can receive; 0: no limit.
+    pub downlink_bytes_per_sec: u64,
+    /// Its fetch cap, if any.
+    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// It answers every request with other bytes than asked for.
+    pub corrupts: bool,
+    /// It answers no request for bytes.
+    pub withholds: bool,
+    /// It is in another mesh.
+    pub stranger: bool,
+    /// It is no node: it says only what a test makes it say.
+    pub puppet: bool,
+    /// With this it asks to be enrolled.
+    pub invitation: Option<Invitation>,
+    /// Requests to join are answered here, by [`World::registrar`](super::World::registrar).
+    pub registrar: bool,
+    /// It activates nothing new while the root has run out.
+    pub refuse_new_when_stale: bool,
+    /// What its system clock says when the world begins, seconds since 1970.
+    pub wall_s: u64,
+}
+
+impl Default for NodeSpec {
+    fn default() -> Self {
+        Self {
+            site: 0,
+            uplink_bytes_per_sec: 12_500_000,
+            downlink_bytes_per_sec: 0,
+            cap_fetch_bytes_per_sec: None,
+            corrupts: false,
+            withholds: false,
+            stranger: false,
+            puppet: false,
+            invitation: None,
+            registrar: false,
+            refuse_new_when_stale: false,
+            wall_s: NOW_S,
+        }
+    }
+}
+
+/// How a node goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// The process is killed: what was written stays.
+    Kill,
+    /// The power fails: what was not synced is gone.
+    PowerCut,
+}
