@@ -67,6 +67,8 @@ pub const CHANNELS: usize = 16;
 pub const BLOB_RETRY_US: u64 = 1_000_000;
 /// Chunk maps that wait for a full disk: those of one release of many files.
 pub const BLOBS_UNWRITTEN: usize = 16;
+/// Records of the owner that wait for what they build on; an admin hands in a few at once.
+pub const UNPLACED: usize = 16;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
 

@@ -267,11 +267,15 @@ impl<P: Payload> Node<P> {
             return;
         }
         state.untold_due_us = now_us + bounds::UNTOLD_PAUSE_US;
-        let holds = |file: &Hash| {
-            let file = state.files.get(file);
-            file.is_some_and(|file| file.holds.is_some())
+        // one that has nothing more to give may have gained since, and have told nobody: it
+        // did not count this node as a member for a moment
+        let is_untold = |file: &Hash| {
+            let held = self.files.get(file).map(|file| &file.held);
+            let told = state.files.get(file).and_then(|file| file.holds.as_ref());
+            let told = told.zip(held);
+            told.is_none_or(|(told, held)| !told.has_beside(held, held))
         };
-        let untold: Vec<Hash> = fetching.into_iter().filter(|file| !holds(file)).collect();
+        let untold: Vec<Hash> = fetching.into_iter().filter(is_untold).collect();
         for file in untold {
             self.send(peer, Message::Control(Control::Want(file)));
         }
