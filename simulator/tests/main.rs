@@ -6,5 +6,6 @@ mod compromise;
 mod faults;
 mod harness;
 mod membership;
+mod networks;
 mod restore;
 mod scores;
