@@ -186,7 +186,7 @@ pub struct Release {
     /// Its version: its name in asserts.
     pub version: Spanned<String>,
     /// When it is published.
-    #[serde(default)]
+    #[serde(default = "at_once")]
     pub at: Spanned<Time>,
     /// Size of its model file.
     pub size: Spanned<Bytes>,
@@ -263,7 +263,7 @@ pub struct Churn {
     #[serde(default)]
     pub kind: Down,
     /// When it begins.
-    #[serde(default)]
+    #[serde(default = "at_once")]
     pub from: Spanned<Time>,
     /// When it ends; never if not given.
     pub until: Option<Time>,
@@ -357,8 +357,7 @@ pub struct Assert {
     pub coverage: Option<Spanned<Share>>,
     /// At least so many honest nodes hold all its bytes...
     pub complete: Option<Spanned<Share>>,
-    /// No site's link carried more than so many times what the releases need, in or, but at
-    /// the publisher's, out.
+    /// No site's link took in more than so many times what the releases need.
     pub uplink_bytes_per_site: Option<Spanned<Times>>,
     /// No honest node was let go by another.
     pub no_blame: Option<Spanned<bool>>,
@@ -366,7 +365,7 @@ pub struct Assert {
     pub never_active: Option<Spanned<String>>,
     /// At the end nobody runs this any more.
     pub gone: Option<Spanned<String>>,
-    /// So many nodes at most were fetching what they already held.
+    /// At most so much of all that was fetched was held already.
     pub duplicate_bytes: Option<Spanned<Share>>,
     /// ...of this version; the last good one if not given.
     pub of: Option<Spanned<String>>,
@@ -383,6 +382,10 @@ fn one() -> u64 {
 
 fn one_site() -> Spanned<usize> {
     Spanned::new(0..0, 1)
+}
+
+fn at_once() -> Spanned<Time> {
+    Spanned::new(0..0, Time::default())
 }
 
 fn two() -> Spanned<usize> {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, de};
 /// Parts of an error message: why, and what to write instead.
 pub(crate) const PART: char = '\u{1f}';
 /// Most bytes of anything: a pebibyte.
-pub const MOST_BYTES: u64 = 1 << 50;
+pub(crate) const MOST_BYTES: u64 = 1 << 50;
 /// Fastest rate: a terabit a second.
-pub const MOST_BYTES_PER_SEC: u64 = 125_000_000_000;
+pub(crate) const MOST_BYTES_PER_SEC: u64 = 125_000_000_000;
 /// Longest time: a year.
-pub const MOST_US: u64 = 365 * 24 * 3_600 * 1_000_000;
+pub(crate) const MOST_US: u64 = 365 * 24 * 3_600 * 1_000_000;
 
 /// An amount of data: `"256 MiB"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -421,7 +421,10 @@ mod tests {
     fn hours_may_pass_midnight() {
         let night = Hours::parse("22:00-06:00").expect("hours");
         let inside = |hour: u32| night.contains(hour * 3_600);
-        assert_eq!([21, 22, 0, 5, 6].map(inside), [false, true, true, true, false]);
+        assert_eq!(
+            [21, 22, 0, 5, 6].map(inside),
+            [false, true, true, true, false]
+        );
     }
 
     #[test]

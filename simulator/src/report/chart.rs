@@ -1,0 +1,209 @@
+//! Line charts as inline SVG. The lines stretch with the page; the words beside them are
+//! HTML, so that they stay readable on a phone.
+
+use std::fmt::Write as _;
+
+use super::{
+    html::escape,
+    page::{Cell, table},
+};
+
+/// One line.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(u64, u64)>,
+    /// It keeps its value until the next point.
+    pub(crate) steps: bool,
+}
+
+/// A chart of lines over one axis.
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x_name: &'a str,
+    pub(crate) lines: Vec<Line>,
+    /// Vertical marks.
+    pub(crate) marks: Vec<u64>,
+    /// Shaded stretches.
+    pub(crate) spans: Vec<(u64, u64)>,
+    /// The largest value of the upright axis; that of the lines if 0.
+    pub(crate) most: u64,
+    pub(crate) x_label: fn(u64) -> String,
+    pub(crate) y_label: fn(u64) -> String,
+}
+
+/// The size that lines are drawn in; the page stretches it.
+const WIDTH: u64 = 1_000;
+const HEIGHT: u64 = 400;
+/// Rows of the table that stands for the chart.
+const TABLE_ROWS: usize = 12;
+/// Lines with a colour of their own.
+const COLOURS: usize = 7;
+
+impl Chart<'_> {
+    /// The chart as a figure, with its legend and a table that says the same.
+    pub(crate) fn html(&self) -> String {
+        let all = || self.lines.iter().flat_map(|line| line.points.iter());
+        let from = all().map(|(x, _)| *x).min().unwrap_or(0);
+        let until = all().map(|(x, _)| *x).max().unwrap_or(1).max(from + 1);
+        let highest = all().map(|(_, y)| *y).max().unwrap_or(0);
+        let most = if self.most > 0 {
+            self.most
+        } else {
+            round_up(highest)
+        };
+        let x = |value: u64| scaled(value.clamp(from, until) - from, until - from, WIDTH);
+        let y = |value: u64| HEIGHT - scaled(value.min(most), most, HEIGHT).min(HEIGHT);
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">",
+            escape(&self.summary())
+        );
+        for (begin, end) in &self.spans {
+            let (left, right) = (x(*begin), x(*end));
+            let width = right.saturating_sub(left).max(1);
+            let _ = write!(
+                svg,
+                "<rect class=\"span\" x=\"{left}\" y=\"0\" width=\"{width}\" height=\"{HEIGHT}\"/>"
+            );
+        }
+        let heights: Vec<u64> = (0..=4).map(|quarter| most * quarter / 4).collect();
+        for height in &heights {
+            let (class, at) = (if *height == 0 { "base" } else { "grid" }, y(*height));
+            let _ = write!(
+                svg,
+                "<line class=\"{class}\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{at}\" y2=\"{at}\"/>"
+            );
+        }
+        for mark in &self.marks {
+            let at = x(*mark);
+            let _ = write!(
+                svg,
+                "<line class=\"event\" x1=\"{at}\" x2=\"{at}\" y1=\"0\" y2=\"{HEIGHT}\"/>"
+            );
+        }
+        for (index, line) in self.lines.iter().enumerate() {
+            let _ = write!(
+                svg,
+                "<path class=\"line {}\" d=\"{}\"/>",
+                style(index),
+                path(line, &x, &y)
+            );
+        }
+        svg.push_str("</svg>");
+        let mut labels = String::new();
+        for height in &heights {
+            let percent = height * 100 / most.max(1);
+            let _ = write!(
+                labels,
+                "<span style=\"bottom:{percent}%\">{}</span>",
+                escape(&(self.y_label)(*height))
+            );
+        }
+        let mut ticks = String::new();
+        for quarter in 0..=4_u64 {
+            let class = [" class=\"first\"", "", "", "", " class=\"last\""][quarter as usize];
+            let value = from + (until - from) * quarter / 4;
+            let _ = write!(
+                ticks,
+                "<span{class} style=\"left:{}%\">{}</span>",
+                quarter * 25,
+                escape(&(self.x_label)(value))
+            );
+        }
+        let mut html = format!("<figure><figcaption>{}</figcaption>", escape(self.title));
+        let _ = write!(
+            html,
+            "<div class=\"plot\"><div class=\"y\" aria-hidden=\"true\">{labels}</div><div class=\"area\">{svg}</div><div class=\"x\" aria-hidden=\"true\">{ticks}</div></div><div class=\"axis\">{}</div>",
+            escape(self.x_name)
+        );
+        if self.lines.len() > 1 {
+            html.push_str("<ul class=\"legend\">");
+            for (index, line) in self.lines.iter().enumerate() {
+                let _ = write!(
+                    html,
+                    "<li><svg viewBox=\"0 0 30 10\" aria-hidden=\"true\"><path class=\"line {}\" d=\"M0 5H30\"/></svg>{}</li>",
+                    style(index),
+                    escape(&line.name)
+                );
+            }
+            html.push_str("</ul>");
+        }
+        let _ = write!(
+            html,
+            "<details><summary>As a table</summary>{}</details></figure>",
+            self.table(from, until)
+        );
+        html
+    }
+
+    fn summary(&self) -> String {
+        let ends = self.lines.iter().take(COLOURS).filter_map(|line| {
+            let (_, last) = line.points.last()?;
+            Some(format!("{} ends at {}", line.name, (self.y_label)(*last)))
+        });
+        format!("{}: {}", self.title, ends.collect::<Vec<_>>().join("; "))
+    }
+
+    fn table(&self, from: u64, until: u64) -> String {
+        let mut xs: Vec<u64> = if self
+            .lines
+            .iter()
+            .all(|line| line.points.len() <= TABLE_ROWS)
+        {
+            let all = self.lines.iter().flat_map(|line| line.points.iter());
+            all.map(|(x, _)| *x).collect()
+        } else {
+            let rows = TABLE_ROWS as u64 - 1;
+            (0..=rows)
+                .map(|row| from + (until - from) * row / rows)
+                .collect()
+        };
+        xs.sort_unstable();
+        xs.dedup();
+        let mut header = vec![self.x_name];
+        header.extend(self.lines.iter().map(|line| line.name.as_str()));
+        let rows = xs.into_iter().map(|x| {
+            let mut row = vec![Cell::Text((self.x_label)(x))];
+            row.extend(self.lines.iter().map(|line| {
+                let before = line.points.iter().take_while(|(at, _)| *at <= x);
+                Cell::Number(
+                    before
+                        .last()
+                        .map_or("—".to_owned(), |(_, y)| (self.y_label)(*y)),
+                )
+            }));
+            row
+        });
+        table(self.title, &header, rows.collect())
+    }
+}
+
+fn style(index: usize) -> String {
+    // beyond the colours, lines differ by their dashes too
+    format!("s{} d{}", index % COLOURS + 1, index % 4 + 1)
+}
+
+fn path(line: &Line, x: &impl Fn(u64) -> u64, y: &impl Fn(u64) -> u64) -> String {
+    let mut path = String::new();
+    for (index, (at, value)) in line.points.iter().enumerate() {
+        let (at, value) = (x(*at), y(*value));
+        let _ = match (index, line.steps) {
+            (0, _) => write!(path, "M{at} {value}"),
+            (_, true) => write!(path, "H{at}V{value}"),
+            (_, false) => write!(path, "L{at} {value}"),
+        };
+    }
+    path
+}
+
+fn scaled(value: u64, whole: u64, size: u64) -> u64 {
+    (u128::from(value) * u128::from(size) / u128::from(whole.max(1))) as u64
+}
+
+/// The next number of one digit, so that the axis ends at one that is easily read.
+fn round_up(value: u64) -> u64 {
+    let mut size = 1_u64;
+    while value / size >= 40 {
+        size *= 10;
+    }
+    (value.div_ceil(size)).div_ceil(4).max(1) * 4 * size
+}
