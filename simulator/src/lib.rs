@@ -23,6 +23,7 @@ mod rehearsal;
 pub mod report;
 pub mod scenario;
 mod slab;
+pub mod statistics;
 mod topology;
 mod trace;
 mod traffic;

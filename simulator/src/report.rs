@@ -1,6 +1,7 @@
 //! What a rehearsal found: the figures, as JSON, as one page, as a few lines.
 
 mod chart;
+mod comparison;
 mod html;
 mod page;
 mod text;
@@ -9,10 +10,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub(crate) use chart::{Chart, Line};
+use chart::{Chart, Line};
+pub use comparison::{ComparedFigure, Comparison, Sweep, SweepPoint, SweptFigure};
 pub use html::escape;
 pub use page::page;
-pub(crate) use page::{document, table};
 pub use text::summary;
 
 /// Version of the JSON.

@@ -119,7 +119,7 @@ impl Loaded {
 }
 
 /// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain =
         |character: char| character.is_ascii_alphanumeric() || "-_./=:+,@".contains(character);
     if word.chars().all(plain) {

@@ -9,26 +9,28 @@ use super::{
 };
 
 /// One line.
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) points: Vec<(u64, u64)>,
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) points: Vec<(u64, u64)>,
     /// It keeps its value until the next point.
-    pub(crate) steps: bool,
+    pub(super) steps: bool,
 }
 
 /// A chart of lines over one axis.
-pub(crate) struct Chart<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) x_name: &'a str,
-    pub(crate) lines: Vec<Line>,
+pub(super) struct Chart<'a> {
+    pub(super) title: &'a str,
+    pub(super) x_name: &'a str,
+    pub(super) lines: Vec<Line>,
     /// Vertical marks.
-    pub(crate) marks: Vec<u64>,
+    pub(super) marks: Vec<u64>,
     /// Shaded stretches.
-    pub(crate) spans: Vec<(u64, u64)>,
+    pub(super) spans: Vec<(u64, u64)>,
     /// The largest value of the upright axis; that of the lines if 0.
-    pub(crate) most: u64,
-    pub(crate) x_label: fn(u64) -> String,
-    pub(crate) y_label: fn(u64) -> String,
+    pub(super) most: u64,
+    /// Words in place of the numbers 0, 1, 2, …
+    pub(super) x_labels: Option<Vec<String>>,
+    pub(super) x_label: fn(u64) -> String,
+    pub(super) y_label: fn(u64) -> String,
 }
 
 /// The size that lines are drawn in; the page stretches it.
@@ -41,7 +43,7 @@ const COLOURS: usize = 7;
 
 impl Chart<'_> {
     /// The chart as a figure, with its legend and a table that says the same.
-    pub(crate) fn html(&self) -> String {
+    pub(super) fn html(&self) -> String {
         let all = || self.lines.iter().flat_map(|line| line.points.iter());
         let from = all().map(|(x, _)| *x).min().unwrap_or(0);
         let until = all().map(|(x, _)| *x).max().unwrap_or(1).max(from + 1);
@@ -98,17 +100,7 @@ impl Chart<'_> {
                 escape(&(self.y_label)(*height))
             );
         }
-        let mut ticks = String::new();
-        for quarter in 0..=4_u64 {
-            let class = [" class=\"first\"", "", "", "", " class=\"last\""][quarter as usize];
-            let value = from + (until - from) * quarter / 4;
-            let _ = write!(
-                ticks,
-                "<span{class} style=\"left:{}%\">{}</span>",
-                quarter * 25,
-                escape(&(self.x_label)(value))
-            );
-        }
+        let ticks = self.ticks(from, until);
         let mut html = format!("<figure><figcaption>{}</figcaption>", escape(self.title));
         let _ = write!(
             html,
@@ -133,6 +125,38 @@ impl Chart<'_> {
             self.table(from, until)
         );
         html
+    }
+
+    /// Words under the chart: five of them, or one a value where values have words.
+    fn ticks(&self, from: u64, until: u64) -> String {
+        let values: Vec<u64> = match &self.x_labels {
+            Some(labels) => (0..labels.len() as u64).collect(),
+            None => (0..=4)
+                .map(|quarter| from + (until - from) * quarter / 4)
+                .collect(),
+        };
+        let mut ticks = String::new();
+        for (index, value) in values.iter().enumerate() {
+            let class = match index {
+                0 => " class=\"first\"",
+                last if last + 1 == values.len() => " class=\"last\"",
+                _ => "",
+            };
+            let percent = scaled(value - from, until - from, 100);
+            let label = escape(&self.x_told(*value));
+            let _ = write!(
+                ticks,
+                "<span{class} style=\"left:{percent}%\">{label}</span>"
+            );
+        }
+        ticks
+    }
+
+    fn x_told(&self, value: u64) -> String {
+        match &self.x_labels {
+            Some(labels) => labels.get(value as usize).cloned().unwrap_or_default(),
+            None => (self.x_label)(value),
+        }
     }
 
     fn summary(&self) -> String {
@@ -162,7 +186,7 @@ impl Chart<'_> {
         let mut header = vec![self.x_name];
         header.extend(self.lines.iter().map(|line| line.name.as_str()));
         let rows = xs.into_iter().map(|x| {
-            let mut row = vec![Cell::Text((self.x_label)(x))];
+            let mut row = vec![Cell::Text(self.x_told(x))];
             row.extend(self.lines.iter().map(|line| {
                 let before = line.points.iter().take_while(|(at, _)| *at <= x);
                 Cell::Number(

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// One cell of a table.
-pub(crate) enum Cell {
+pub(super) enum Cell {
     Text(String),
     Number(String),
     Good(String),
@@ -18,7 +18,7 @@ pub(crate) enum Cell {
 }
 
 /// A whole page around its body.
-pub(crate) fn document(title: &str, body: &str) -> String {
+pub(super) fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\"><title>{}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n",
         escape(title)
@@ -26,7 +26,7 @@ pub(crate) fn document(title: &str, body: &str) -> String {
 }
 
 /// A table that scrolls by itself where the page is narrow.
-pub(crate) fn table(caption: &str, header: &[&str], rows: Vec<Vec<Cell>>) -> String {
+pub(super) fn table(caption: &str, header: &[&str], rows: Vec<Vec<Cell>>) -> String {
     let mut html = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
         escape(caption)
@@ -179,6 +179,7 @@ fn coverage(report: &Report, html: &mut String) {
             marks: marks(&["release", "theft", "rotation"]),
             spans: spans.clone(),
             most: 1_000_000,
+            x_labels: None,
             x_label: |us| Time { us }.to_string(),
             y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         }
@@ -323,6 +324,7 @@ fn links(report: &Report, html: &mut String) {
             marks: vec![1_000],
             spans: Vec::new(),
             most: 1_000_000,
+            x_labels: None,
             x_label: |milli| Times { milli }.to_string(),
             y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         };
