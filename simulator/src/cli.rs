@@ -11,6 +11,7 @@ mod progress;
 mod replay;
 mod run;
 mod scale;
+mod say;
 mod scenarios;
 mod source;
 mod sweep;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use chart::{Chart, Line};
+use chart::{Axis, Chart, Line};
 pub use comparison::{ComparedFigure, Comparison, Sweep, SweepPoint, SweptFigure};
 pub use html::escape;
 pub use page::page;
@@ -112,6 +112,8 @@ pub struct ReleaseFigures {
     pub active: usize,
     /// Honest nodes that held all of it.
     pub complete: usize,
+    /// When the last honest node stopped running it, if none does at the end.
+    pub left_us: Option<u64>,
     /// All honest nodes, then each kind of site, then each class.
     pub groups: Vec<GroupFigures>,
 }

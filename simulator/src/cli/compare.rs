@@ -12,6 +12,7 @@ use super::{
     interrupt,
     many::{Job, rehearse_all},
     run::write,
+    say::say,
     source::{How, Loaded, quoted},
 };
 
@@ -87,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let names = [options.one.clone(), second];
     let mut comparison = Comparison::of(names, &pairs, &options.again());
     comparison.partial = interrupt::came();
-    print!("{}", comparison.text());
+    say(&comparison.text());
     if let Some(path) = &options.json {
         write(path, &comparison.json())?;
     }

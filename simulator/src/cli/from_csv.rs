@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use weft_sim::scenario::{Bytes, Scenario, Source, from_csv};
 
-use super::failure::Failure;
+use super::{failure::Failure, say::say};
 
 #[derive(clap::Args)]
 #[command(
@@ -37,6 +37,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         name: "the scenario of this table",
         text: &scenario,
     })?;
-    print!("{scenario}");
+    say(&scenario);
     Ok(ExitCode::SUCCESS)
 }

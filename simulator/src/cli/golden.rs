@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use weft_sim::fuzz;
 
-use super::failure::Failure;
+use super::{failure::Failure, say::say};
 
 /// Seeds whose trace hashes are committed.
 const GOLDEN_SEEDS: std::ops::Range<u64> = 1..9;
@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     for (line, wanted) in lines.iter().zip(expected.lines()) {
         let same = line.trim_end() == wanted;
         let told = if same { "same " } else { "OTHER" };
-        println!("{told} {}", line.trim_end());
+        say(&format!("{told} {}\n", line.trim_end()));
     }
     if text == expected {
         return Ok(ExitCode::SUCCESS);

@@ -7,6 +7,7 @@ use weft_sim::{fuzz, report::summary};
 use super::{
     failure::{FAILED, Failure},
     progress::Bar,
+    say::say,
     source::{How, Loaded},
 };
 
@@ -37,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 true
             })?;
             drop(bar);
-            print!("{}", summary(&report));
+            say(&summary(&report));
             (report.head.trace_hash.clone(), report.holds())
         }
     };
@@ -49,7 +50,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "check out the commit that the report names; the scenario must be the same too",
             ));
         }
-        println!("  the trace hash is the expected one");
+        say(&format!("  the trace hash is the expected one\n"));
         return Ok(ExitCode::SUCCESS);
     }
     Ok(if held {
@@ -61,14 +62,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 fn replay_fuzz(seed: u64) -> (String, bool) {
     let verdict = fuzz::run(seed);
-    println!(
-        "seed {seed} hash {} events {} virtual {} ms",
+    say(&format!(
+        "seed {seed} hash {} events {} virtual {} ms\n",
         verdict.hash,
         verdict.events,
         verdict.virtual_us / 1_000
-    );
+    ));
     for violation in &verdict.violations {
-        println!("{}", violation.0);
+        say(&format!("{}\n", violation.0));
     }
     (verdict.hash.to_string(), verdict.violations.is_empty())
 }

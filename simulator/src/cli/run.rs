@@ -8,6 +8,7 @@ use super::{
     failure::{FAILED, Failure, INTERRUPTED},
     interrupt,
     progress::Bar,
+    say::say,
     source::{Chosen, Loaded},
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         !interrupt::came()
     })?;
     drop(bar);
-    print!("{}", summary(&report));
+    say(&summary(&report));
     options.files.write(&report)?;
     Ok(match (report.head.partial, report.holds()) {
         (true, _) => ExitCode::from(INTERRUPTED),
@@ -68,6 +69,6 @@ impl Files {
 /// Writes a file and says so.
 pub(crate) fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| Failure::unwritten(path, &error))?;
-    println!("  wrote {}", path.display());
+    say(&format!("  wrote {}\n", path.display()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use weft_sim::scenario::{READY, Scenario, Source};
 
-use super::failure::Failure;
+use super::{failure::Failure, say::say};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "weft-sim scenarios",
             )
         })?;
-        print!("{}", ready.text);
+        say(ready.text);
         return Ok(ExitCode::SUCCESS);
     }
     for ready in READY {
@@ -33,10 +33,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
             text: ready.text,
         };
         let scenario = Scenario::read(source)?;
-        println!(
-            "{:<16} {}\n{:<16} {}\n",
+        say(&format!(
+            "{:<16} {}\n{:<16} {}\n\n",
             ready.name, scenario.title, "", scenario.question
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use super::{
     interrupt,
     many::{Job, rehearse_all},
     run::write,
+    say::say,
     source::{How, Loaded, quoted},
 };
 
@@ -101,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         commit: COMMIT.to_owned(),
         partial: interrupt::came(),
     };
-    print!("{}", sweep.text());
+    say(&sweep.text());
     if let Some(path) = &options.json {
         write(path, &sweep.json())?;
     }

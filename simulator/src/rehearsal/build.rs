@@ -20,7 +20,7 @@ pub(super) fn releases(scenario: &Scenario) -> Vec<Published> {
     let mut all: Vec<Published> = Vec::new();
     for format in &scenario.release {
         let format = format.get_ref();
-        let (length, chunk) = (format.size.get_ref().0, format.chunk.get_ref().0 as u32);
+        let (length, chunk) = (format.size.get_ref().0, format.chunk_bytes() as u32);
         let version = format.version.get_ref();
         let count = length.div_ceil(u64::from(chunk)) as usize;
         let shared = format.shared.of(count) as u32;

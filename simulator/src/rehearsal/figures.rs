@@ -163,10 +163,28 @@ impl Run<'_> {
                 ever_active: came(active),
                 active: self.metrics.running(number),
                 complete: came(complete),
+                left_us: self.left_us(number),
                 groups: figures.collect(),
             }
         })
         .collect()
+    }
+
+    /// When the last honest node stopped running a release, if none does any more.
+    fn left_us(&self, number: usize) -> Option<u64> {
+        if self.metrics.running(number) > 0 {
+            return None;
+        }
+        let mut runs: Vec<bool> = vec![false; self.fleet.nodes.len()];
+        let mut left_us = None;
+        for (at_us, node, release) in &self.metrics.changes {
+            let now = *release == Some(number as u32);
+            let before = std::mem::replace(&mut runs[*node as usize], now);
+            if before && !now {
+                left_us = Some(*at_us);
+            }
+        }
+        left_us
     }
 
     fn curves(&self, groups: &[Group]) -> Vec<Curve> {
@@ -367,9 +385,18 @@ fn answer(report: &Report) -> Vec<String> {
     }
     for thief in report.releases.iter().filter(|release| release.by_thief) {
         let (version, ever, still) = (&thief.version, thief.ever_active, thief.active);
+        let end = match (still, thief.left_us) {
+            (0, Some(left_us)) => {
+                let left = Time {
+                    us: left_us - thief.at_us.min(left_us),
+                };
+                format!("the last stopped {left} after the theft")
+            }
+            _ => format!("{still} still do at the end"),
+        };
         told.push(match ever {
             0 => format!("No honest node ever ran {version}, which the thief signed."),
-            _ => format!("{ever} honest nodes ran {version}, which the thief signed; {still} still do at the end."),
+            _ => format!("{ever} honest nodes ran {version}, which the thief signed; {end}."),
         });
     }
     let links = &report.links;

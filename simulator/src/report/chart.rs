@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::scenario::{Time, Times};
+
 use super::{
     html::escape,
     page::{Cell, table},
@@ -27,11 +29,61 @@ pub(super) struct Chart<'a> {
     pub(super) spans: Vec<(u64, u64)>,
     /// The largest value of the upright axis; that of the lines if 0.
     pub(super) most: u64,
-    /// Words in place of the numbers 0, 1, 2, …
-    pub(super) x_labels: Option<Vec<String>>,
-    pub(super) x_label: fn(u64) -> String,
+    pub(super) x_axis: Axis,
     pub(super) y_label: fn(u64) -> String,
 }
+
+/// What stands under a chart.
+pub(super) enum Axis {
+    /// Microseconds.
+    Time,
+    /// Thousandths of a copy.
+    Copies,
+    /// Words in place of the numbers 0, 1, 2, …
+    Words(Vec<String>),
+}
+
+/// Steps between two marks that people count in, microseconds.
+const STEPS_US: [u64; 26] = {
+    const S: u64 = 1_000_000;
+    const MIN: u64 = 60 * S;
+    const H: u64 = 60 * MIN;
+    const D: u64 = 24 * H;
+    [
+        S,
+        2 * S,
+        5 * S,
+        10 * S,
+        15 * S,
+        30 * S,
+        MIN,
+        2 * MIN,
+        5 * MIN,
+        10 * MIN,
+        15 * MIN,
+        20 * MIN,
+        30 * MIN,
+        H,
+        2 * H,
+        3 * H,
+        4 * H,
+        6 * H,
+        12 * H,
+        D,
+        2 * D,
+        4 * D,
+        7 * D,
+        14 * D,
+        30 * D,
+        90 * D,
+    ]
+};
+/// The same for copies, thousandths.
+const STEPS_MILLI: [u64; 12] = [
+    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000,
+];
+/// Marks under a chart at most: more would touch each other on a phone.
+const TICKS_MOST: u64 = 5;
 
 /// The size that lines are drawn in; the page stretches it.
 const WIDTH: u64 = 1_000;
@@ -129,33 +181,43 @@ impl Chart<'_> {
 
     /// Words under the chart: five of them, or one a value where values have words.
     fn ticks(&self, from: u64, until: u64) -> String {
-        let values: Vec<u64> = match &self.x_labels {
-            Some(labels) => (0..labels.len() as u64).collect(),
-            None => (0..=4)
-                .map(|quarter| from + (until - from) * quarter / 4)
-                .collect(),
+        let marks = |steps: &[u64]| -> Vec<u64> {
+            let fits = |step: &&u64| (until - from) / **step < TICKS_MOST;
+            let step = steps.iter().find(fits);
+            let step = step.copied().unwrap_or((until - from) / TICKS_MOST + 1);
+            let first = from.div_ceil(step);
+            (first..=until / step).map(|number| number * step).collect()
+        };
+        let values: Vec<u64> = match &self.x_axis {
+            Axis::Words(words) => (0..words.len() as u64).collect(),
+            Axis::Time => marks(&STEPS_US),
+            Axis::Copies => marks(&STEPS_MILLI),
         };
         let mut ticks = String::new();
-        for (index, value) in values.iter().enumerate() {
-            let class = match index {
-                0 => " class=\"first\"",
-                last if last + 1 == values.len() => " class=\"last\"",
+        for value in values {
+            let permille = scaled(value - from, until - from, 1_000);
+            // what stands at an end must not stick out
+            let class = match permille {
+                0..=40 => " class=\"first\"",
+                960.. => " class=\"last\"",
                 _ => "",
             };
-            let percent = scaled(value - from, until - from, 100);
-            let label = escape(&self.x_told(*value));
+            let label = escape(&self.x_told(value));
             let _ = write!(
                 ticks,
-                "<span{class} style=\"left:{percent}%\">{label}</span>"
+                "<span{class} style=\"left:{}.{}%\">{label}</span>",
+                permille / 10,
+                permille % 10
             );
         }
         ticks
     }
 
     fn x_told(&self, value: u64) -> String {
-        match &self.x_labels {
-            Some(labels) => labels.get(value as usize).cloned().unwrap_or_default(),
-            None => (self.x_label)(value),
+        match &self.x_axis {
+            Axis::Words(words) => words.get(value as usize).cloned().unwrap_or_default(),
+            Axis::Time => Time { us: value }.to_string(),
+            Axis::Copies => Times { milli: value }.to_string(),
         }
     }
 

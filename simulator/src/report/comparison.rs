@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    Chart, Line, Report, Unit,
+    Axis, Chart, Line, Report, Unit,
     html::escape,
     page::{Cell, document, table},
     spread,
@@ -189,8 +189,7 @@ impl Sweep {
             marks: Vec::new(),
             spans: Vec::new(),
             most: if unit == Unit::Ppm { 1_000_000 } else { 0 },
-            x_labels: Some(labels),
-            x_label: |value| value.to_string(),
+            x_axis: Axis::Words(labels),
             y_label: match unit {
                 Unit::Us => |value| Unit::Us.told(value),
                 Unit::Bytes => |value| Unit::Bytes.told(value),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::scenario::{Bytes, Share, Time, Times};
+use crate::scenario::{Bytes, Share, Time};
 
 use super::{
-    Chart, Curve, GroupFigures, Line, Report,
+    Axis, Chart, Curve, GroupFigures, Line, Report,
     html::{STYLE, escape},
 };
 
@@ -158,17 +158,14 @@ fn coverage(report: &Report, html: &mut String) {
         .map(|one| (one.at_us, one.until_us.min(end_us)))
         .collect();
     let chart = |title: &str, curves: Vec<(String, &Curve)>| {
+        let until_us = calm_us(&curves, end_us);
         let lines = curves.into_iter().map(|(name, curve)| Line {
             name,
             points: curve
                 .points
                 .iter()
-                .map(|(at_us, count)| {
-                    (
-                        *at_us,
-                        *count as u64 * 1_000_000 / curve.nodes.max(1) as u64,
-                    )
-                })
+                .map(|(at_us, count)| ((*at_us).min(until_us), *count))
+                .map(|(at_us, count)| (at_us, count as u64 * 1_000_000 / curve.nodes.max(1) as u64))
                 .collect(),
             steps: true,
         });
@@ -179,8 +176,7 @@ fn coverage(report: &Report, html: &mut String) {
             marks: marks(&["release", "theft", "rotation"]),
             spans: spans.clone(),
             most: 1_000_000,
-            x_labels: None,
-            x_label: |us| Time { us }.to_string(),
+            x_axis: Axis::Time,
             y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         }
         .html()
@@ -241,6 +237,21 @@ fn coverage(report: &Report, html: &mut String) {
             rows,
         ));
     }
+}
+
+/// A while after the last change: what follows is a flat line.
+fn calm_us(curves: &[(String, &Curve)], end_us: u64) -> u64 {
+    let points = |curve: &Curve| {
+        let changes = curve.points.windows(2);
+        let changes = changes.filter(|pair| pair[0].1 != pair[1].1);
+        changes.map(|pair| pair[1].0).max()
+    };
+    let first_us = curves.iter().filter_map(|(_, curve)| curve.points.first());
+    let first_us = first_us.map(|(at_us, _)| *at_us).min().unwrap_or(0);
+    let last_us = curves.iter().filter_map(|(_, curve)| points(curve)).max();
+    let last_us = last_us.unwrap_or(end_us);
+    let after_us = last_us.saturating_sub(first_us) / 8;
+    (last_us + after_us.max(1_000_000)).min(end_us)
 }
 
 fn group_row(group: &GroupFigures) -> Vec<Cell> {
@@ -324,8 +335,7 @@ fn links(report: &Report, html: &mut String) {
             marks: vec![1_000],
             spans: Vec::new(),
             most: 1_000_000,
-            x_labels: None,
-            x_label: |milli| Times { milli }.to_string(),
+            x_axis: Axis::Copies,
             y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         };
         html.push_str(&chart.html());

@@ -275,11 +275,11 @@ impl Check<'_> {
             }
             before = at;
             self.within_limit(&release.at, found);
-            let (size, chunk) = (release.size.get_ref().0, release.chunk.get_ref().0);
+            let (size, chunk) = (release.size.get_ref().0, release.chunk_bytes());
             if !(1..=u64::from(MAX_CHUNK_BYTES)).contains(&chunk) {
                 self.say(
                     found,
-                    release.chunk.span(),
+                    release.chunk.as_ref().map_or(0..0, Spanned::span),
                     "a chunk is 1 byte to 1 MiB",
                     "write chunk = \"1 MiB\" or less",
                 );

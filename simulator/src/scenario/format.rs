@@ -190,15 +190,28 @@ pub struct Release {
     pub at: Spanned<Time>,
     /// Size of its model file.
     pub size: Spanned<Bytes>,
-    /// Size of a chunk.
-    #[serde(default = "mebibyte")]
-    pub chunk: Spanned<Bytes>,
+    /// Size of a chunk; as weft cuts a file of that size if not given.
+    pub chunk: Option<Spanned<Bytes>>,
     /// Chunks that the release before it holds too: those are not fetched again.
     #[serde(default)]
     pub shared: Share,
     /// Its model misbehaves.
     #[serde(default)]
     pub bad: Bad,
+}
+
+/// Chunk sizes of files below a size, and of all larger ones: those of `weft-model`.
+const CHUNK_SIZES: [(u64, u64); 2] = [(64 << 20, 256 << 10), (512 << 20, 512 << 10)];
+const LARGEST_CHUNK_BYTES: u64 = 1 << 20;
+
+impl Release {
+    /// Size of a chunk.
+    pub fn chunk_bytes(&self) -> u64 {
+        let size = self.size.get_ref().0;
+        let of_size = CHUNK_SIZES.iter().find(|(below, _)| size < *below);
+        let usual = of_size.map_or(LARGEST_CHUNK_BYTES, |(_, chunk)| *chunk);
+        self.chunk.as_ref().map_or(usual, |chunk| chunk.get_ref().0)
+    }
 }
 
 /// How a model misbehaves.
@@ -412,10 +425,6 @@ fn one_ms() -> Time {
 
 fn twenty_ms() -> Time {
     Time { us: 20_000 }
-}
-
-fn mebibyte() -> Spanned<Bytes> {
-    Spanned::new(0..0, Bytes(1 << 20))
 }
 
 fn head_and_release() -> Vec<Spanned<String>> {

@@ -231,7 +231,12 @@ pub(crate) const TABLES: &[Table] = &[
                 "",
                 "its model file, at most 65,536 chunks",
             ],
-            ["chunk", "amount, up to 1 MiB", "1 MiB", "a chunk"],
+            [
+                "chunk",
+                "amount, up to 1 MiB",
+                "as weft cuts a file of that size",
+                "a chunk",
+            ],
             [
                 "shared",
                 "share",
