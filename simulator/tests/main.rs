@@ -8,3 +8,4 @@ mod harness;
 mod membership;
 mod restore;
 mod scores;
+mod slow;

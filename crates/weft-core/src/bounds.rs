@@ -28,8 +28,12 @@ pub const GAINED_PAUSE_US: u64 = 100_000;
 pub const GAINED_CHUNKS: usize = 16;
 /// Chunk reads queued for one peer before it is told `Absent`.
 pub const SERVES_PER_PEER: usize = 64;
-/// A request unanswered for this long goes to another peer.
+/// A request to a peer that delivered nothing for this long goes to another...
 pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
+/// ...and one unanswered for this long in any case: on a slow link requests wait for each
+/// other, and to ask again would carry every chunk twice; but nobody holds a chunk back by
+/// handing out others one by one.
+pub const REQUEST_MOST_US: u64 = 300_000_000;
 /// A peer that does not belong may stand at the door for this long: time to catch up on
 /// roots, or to be enrolled by somebody a few members away.
 pub const DOOR_TIMEOUT_US: u64 = 60_000_000;

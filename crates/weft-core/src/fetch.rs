@@ -150,10 +150,13 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn fetch_due_us(&self) -> u64 {
-        let peer_files = self.peers.values().flat_map(|peer| peer.files.values());
-        let peers = peer_files.flat_map(|file| {
-            let requests = file.requests.iter().map(|(_, due_s)| due_us(*due_s));
-            requests.chain(file.want_due_us)
+        let peers = self.peers.values().flat_map(|peer| {
+            let delivered_us = peer.delivered_us;
+            peer.files.values().flat_map(move |file| {
+                let requests = file.requests.iter();
+                let requests = requests.map(move |(_, asked_s)| due_us(*asked_s, delivered_us));
+                requests.chain(file.want_due_us)
+            })
         });
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
             Some((_, due_us)) => Some(due_us),
@@ -185,8 +188,8 @@ impl<P: Payload> Node<P> {
         for (peer, state) in self.peers.iter_mut() {
             for (file, peer_file) in state.files.iter_mut() {
                 let file = *file;
-                peer_file.requests.retain(|&(index, due_s)| {
-                    let keep = due_us(due_s) > now_us;
+                peer_file.requests.retain(|&(index, asked_s)| {
+                    let keep = due_us(asked_s, state.delivered_us) > now_us;
                     if !keep {
                         state.requests -= 1;
                         late.push((*peer, ChunkRef { file, index }));
@@ -282,7 +285,10 @@ impl<P: Payload> Node<P> {
     }
 }
 
-/// The deadline of a request is kept in whole seconds: a node that fetches has many.
-fn due_us(due_s: u32) -> u64 {
-    u64::from(due_s) * SECOND_US
+/// When a request is late. The time of asking is kept in whole seconds: a node that
+/// fetches has many.
+fn due_us(asked_s: u32, delivered_us: u64) -> u64 {
+    let asked_us = u64::from(asked_s) * SECOND_US;
+    let idle_us = asked_us.max(delivered_us) + bounds::REQUEST_TIMEOUT_US;
+    idle_us.min(asked_us + bounds::REQUEST_MOST_US)
 }

@@ -58,6 +58,8 @@ pub(crate) struct PeerState {
     pub(crate) serving: u16,
     /// Chunk requests that wait for its answer, over all files.
     pub(crate) requests: u16,
+    /// When it delivered a chunk last.
+    pub(crate) delivered_us: u64,
     /// Not before this is it asked again for files of which it told nothing.
     pub(crate) untold_due_us: u64,
     /// What is under way with it of each file.
@@ -73,7 +75,7 @@ pub(crate) struct PeerFile {
     pub(crate) holds: Option<Bits>,
     /// It did not deliver a chunk: it is asked again at this time what it holds.
     pub(crate) want_due_us: Option<u64>,
-    /// Chunks asked of it, and the second in which each is late.
+    /// Chunks asked of it, and the second in which each was.
     pub(crate) requests: Vec<(u32, u32)>,
 }
 

@@ -155,7 +155,7 @@ impl<P: Payload> Node<P> {
         let Some((peer, peer_state)) = chosen.and_then(|(_, at)| self.peers.at_mut(at)) else {
             return false;
         };
-        let due_s = (self.now_us + bounds::REQUEST_TIMEOUT_US).div_ceil(SECOND_US);
+        let asked_s = self.now_us.div_ceil(SECOND_US);
         let Some(holds) = &peer_state.file(file).holds else {
             return false;
         };
@@ -167,20 +167,28 @@ impl<P: Payload> Node<P> {
                 break;
             }
             state.pending.set(index as usize);
-            peer_state.file(file).requests.push((index, due_s as u32));
+            peer_state.file(file).requests.push((index, asked_s as u32));
             peer_state.requests += 1;
             asked += 1;
             let get = Message::Get(ChunkRef { file, index });
             self.outputs.push_back(Output::Send(peer, get));
         }
-        self.due_us = self.due_us.min(due_s * SECOND_US);
+        let due_us = asked_s * SECOND_US + bounds::REQUEST_TIMEOUT_US;
+        self.due_us = self.due_us.min(due_us);
         asked > 0
     }
 
     pub(crate) fn chunk_arrived(&mut self, peer: Peer, chunk: ChunkRef, payload: P) {
         let ChunkRef { file, index } = chunk;
         let peer_state = self.peers.get_mut(&peer);
-        let asked = peer_state.is_some_and(|state| state.answered(&file, index));
+        let now_us = self.now_us;
+        let asked = peer_state.is_some_and(|state| {
+            let asked = state.answered(&file, index);
+            if asked {
+                state.delivered_us = now_us;
+            }
+            asked
+        });
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
