@@ -24,6 +24,16 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
+/// What the reader calls things, and what people do.
+const EXPECTED: [(&str, &str); 6] = [
+    ("usize", "a whole number"),
+    ("u64", "a whole number"),
+    ("u16", "a whole number"),
+    ("a string", "text in quotes"),
+    ("a boolean", "true or false"),
+    ("a sequence", "a list, such as [\"office\"]"),
+];
+
 impl Source<'_> {
     /// A mistake at a place of the text.
     pub fn mistake(
@@ -70,7 +80,13 @@ impl Source<'_> {
             let next = format!("add `{missing} = …`   (docs/simulator.md lists every key)");
             return self.mistake(span, why, next);
         }
-        let one_line = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut one_line = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (machine, people) in EXPECTED {
+            one_line = one_line.replace(
+                &format!("expected {machine}"),
+                &format!("expected {people}"),
+            );
+        }
         self.mistake(span, one_line, "docs/simulator.md shows how it is written")
     }
 

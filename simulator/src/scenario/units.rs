@@ -334,8 +334,8 @@ impl fmt::Display for Time {
             0 => write!(out, "{ms} ms"),
             1..=9 => write!(out, "{} s", decimal(ms, 1_000)),
             10..=119 => write!(out, "{s} s"),
-            120..=7_199 => pair(out, s, 60, "min", "s"),
-            7_200..=172_799 => pair(out, s / 60, 60, "h", "min"),
+            120..=3_599 => pair(out, s, 60, "min", "s"),
+            3_600..=172_799 => pair(out, s / 60, 60, "h", "min"),
             _ => pair(out, s / 3_600, 24, "d", "h"),
         }
     }
