@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 
 use weft_sim::{
     Options, rehearse,
-    report::page,
+    report::{escape, page},
     scenario::{Scenario, Share, Source},
 };
 
@@ -25,7 +25,7 @@ const found = {
   charts: document.querySelectorAll('figure svg[role=img]').length,
   named: [...document.querySelectorAll('svg[role=img]')].every(svg => svg.getAttribute('aria-label')),
 };
-document.body.insertAdjacentHTML('beforeend', '<p id="found">' + JSON.stringify(found) + '</p>');
+parent.document.body.insertAdjacentHTML('beforeend', '<p id="found">' + JSON.stringify(found) + '</p>');
 </script>"#;
 
 #[test]
@@ -55,11 +55,10 @@ fn the_page_stands_alone_in_a_real_browser() {
         assert!(!html.contains(outside), "the page holds {outside}");
     }
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("report.html");
-    fs::write(&path, html.replace("</body>", &format!("{PROBE}</body>"))).unwrap();
+    let probed = html.replace("</body>", &format!("{PROBE}</body>"));
     let mut backgrounds = Vec::new();
     for (scheme, width) in [("1", 390), ("0", 390), ("1", 1280)] {
-        let found = look(&browser, folder.path(), &path, scheme, width);
+        let found = look(&browser, folder.path(), &probed, scheme, width);
         assert_eq!(found["width"], width, "{found}");
         assert_eq!(found["overflow"], 0, "{found}");
         assert_eq!(found["resources"], serde_json::json!([]), "{found}");
@@ -73,8 +72,15 @@ fn the_page_stands_alone_in_a_real_browser() {
     assert_eq!(backgrounds[0], backgrounds[2]);
 }
 
-/// Opens the page in a window of this width; what the probe found.
-fn look(browser: &str, folder: &Path, page: &Path, scheme: &str, width: u32) -> serde_json::Value {
+/// Opens the page in a frame of this width, since no window is as narrow as a phone; what
+/// the probe found.
+fn look(browser: &str, folder: &Path, page: &str, scheme: &str, width: u32) -> serde_json::Value {
+    let path = folder.join(format!("frame-{scheme}-{width}.html"));
+    let frame = format!(
+        "<!doctype html><html style=\"color-scheme: light dark\"><body><iframe style=\"border:0;width:{width}px;height:900px\" srcdoc=\"{}\"></iframe></body></html>",
+        escape(page)
+    );
+    fs::write(&path, frame).unwrap();
     let profile = folder.join(format!("profile-{scheme}-{width}"));
     let output = Command::new(browser)
         .args([
@@ -86,13 +92,14 @@ fn look(browser: &str, folder: &Path, page: &Path, scheme: &str, width: u32) -> 
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            "--hide-scrollbars",
             "--enable-logging=stderr",
             "--dump-dom",
         ])
         .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
         .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("--window-size={width},900"))
-        .arg(format!("file://{}", page.display()))
+        .arg("--window-size=1400,900")
+        .arg(format!("file://{}", path.display()))
         .output()
         .unwrap();
     let (dom, log) = (

@@ -407,9 +407,11 @@ fn answer(report: &Report) -> Vec<String> {
             )
             .unwrap_or(u64::MAX),
         };
-        let least = Bytes(links.one_copy_bytes);
+        let needed = Bytes(links.one_copy_bytes);
+        let copies = copies.to_string();
+        let copies = copies.trim_end_matches(" x");
         told.push(format!(
-            "On average {copies} what a site needs once ({least}) came over its link."
+            "On average {copies} copies of the {needed} that a site needs came in over its link; one is the least."
         ));
     }
     let failed = report.asserts.iter().filter(|assert| !assert.holds).count();

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::scenario::{Time, Times};
 
 use super::{
+    Unit,
     html::escape,
     page::{Cell, table},
 };
@@ -27,10 +28,9 @@ pub(super) struct Chart<'a> {
     pub(super) marks: Vec<u64>,
     /// Shaded stretches.
     pub(super) spans: Vec<(u64, u64)>,
-    /// The largest value of the upright axis; that of the lines if 0.
-    pub(super) most: u64,
+    /// What the upright axis counts.
+    pub(super) unit: Unit,
     pub(super) x_axis: Axis,
-    pub(super) y_label: fn(u64) -> String,
 }
 
 /// What stands under a chart.
@@ -100,11 +100,7 @@ impl Chart<'_> {
         let from = all().map(|(x, _)| *x).min().unwrap_or(0);
         let until = all().map(|(x, _)| *x).max().unwrap_or(1).max(from + 1);
         let highest = all().map(|(_, y)| *y).max().unwrap_or(0);
-        let most = if self.most > 0 {
-            self.most
-        } else {
-            round_up(highest)
-        };
+        let most = self.most(highest);
         let x = |value: u64| scaled(value.clamp(from, until) - from, until - from, WIDTH);
         let y = |value: u64| HEIGHT - scaled(value.min(most), most, HEIGHT).min(HEIGHT);
         let mut svg = format!(
@@ -143,13 +139,16 @@ impl Chart<'_> {
             );
         }
         svg.push_str("</svg>");
-        let mut labels = String::new();
+        let widest = heights.iter().map(|height| self.unit.told(*height));
+        let widest = widest.max_by_key(String::len).unwrap_or_default();
+        // in the flow, so that the column is as wide as its words
+        let mut labels = format!("<i>{}</i>", escape(&widest));
         for height in &heights {
             let percent = height * 100 / most.max(1);
             let _ = write!(
                 labels,
                 "<span style=\"bottom:{percent}%\">{}</span>",
-                escape(&(self.y_label)(*height))
+                escape(&self.unit.told(*height))
             );
         }
         let ticks = self.ticks(from, until);
@@ -221,10 +220,34 @@ impl Chart<'_> {
         }
     }
 
+    /// Where the upright axis ends: at four steps that are easily read.
+    fn most(&self, highest: u64) -> u64 {
+        let quarter = highest.div_ceil(4).max(1);
+        match self.unit {
+            Unit::Ppm => 1_000_000,
+            Unit::Us => {
+                4 * STEPS_US
+                    .iter()
+                    .copied()
+                    .find(|step| *step >= quarter)
+                    .unwrap_or(quarter)
+            }
+            Unit::Bytes => {
+                let power = quarter.next_power_of_two();
+                let three_quarters = power / 4 * 3;
+                4 * if three_quarters >= quarter {
+                    three_quarters
+                } else {
+                    power
+                }
+            }
+        }
+    }
+
     fn summary(&self) -> String {
         let ends = self.lines.iter().take(COLOURS).filter_map(|line| {
             let (_, last) = line.points.last()?;
-            Some(format!("{} ends at {}", line.name, (self.y_label)(*last)))
+            Some(format!("{} ends at {}", line.name, self.unit.told(*last)))
         });
         format!("{}: {}", self.title, ends.collect::<Vec<_>>().join("; "))
     }
@@ -254,7 +277,7 @@ impl Chart<'_> {
                 Cell::Number(
                     before
                         .last()
-                        .map_or("—".to_owned(), |(_, y)| (self.y_label)(*y)),
+                        .map_or("—".to_owned(), |(_, y)| self.unit.told(*y)),
                 )
             }));
             row
@@ -283,13 +306,4 @@ fn path(line: &Line, x: &impl Fn(u64) -> u64, y: &impl Fn(u64) -> u64) -> String
 
 fn scaled(value: u64, whole: u64, size: u64) -> u64 {
     (u128::from(value) * u128::from(size) / u128::from(whole.max(1))) as u64
-}
-
-/// The next number of one digit, so that the axis ends at one that is easily read.
-fn round_up(value: u64) -> u64 {
-    let mut size = 1_u64;
-    while value / size >= 40 {
-        size *= 10;
-    }
-    (value.div_ceil(size)).div_ceil(4).max(1) * 4 * size
 }

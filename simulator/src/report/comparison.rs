@@ -188,13 +188,8 @@ impl Sweep {
             lines,
             marks: Vec::new(),
             spans: Vec::new(),
-            most: if unit == Unit::Ppm { 1_000_000 } else { 0 },
             x_axis: Axis::Words(labels),
-            y_label: match unit {
-                Unit::Us => |value| Unit::Us.told(value),
-                Unit::Bytes => |value| Unit::Bytes.told(value),
-                Unit::Ppm => |value| Unit::Ppm.told(value),
-            },
+            unit,
         }
         .html()
     }
@@ -331,10 +326,12 @@ impl Comparison {
             .filter(|figure| figure.is_clear())
             .count();
         let mut body = format!(
-            "<h1>{}</h1><div class=\"answer\"><p>Over the same {} seeds, {clear} of {} figures differ beyond doubt.</p></div>",
+            "<h1>{}</h1><div class=\"answer\"><p>Over the same {} seeds, {clear} of {} figures differ beyond doubt.</p><p>A is {}, B is {}.</p></div>",
             escape(&title),
             self.seeds,
-            self.figures.len()
+            self.figures.len(),
+            escape(one),
+            escape(other)
         );
         if self.partial {
             body.push_str("<p class=\"warn\">It was interrupted: some seeds are missing.</p>");
@@ -369,12 +366,12 @@ impl Comparison {
         body.push_str("<h2>Figures</h2>");
         body.push_str(&table(
             "Medians, and the mean difference with its 95 % interval (bootstrap of the paired differences)",
-            &["", one, other, "difference", "95 % interval", ""],
+            &["", "A", "B", "B less A", "95 % interval", ""],
             rows.collect(),
         ));
         let _ = write!(
             body,
-            "<p>Runs whose asserts hold: {} and {} of {}.</p><dl class=\"head\"><dt>commit</dt><dd><code>{}</code></dd><dt>again</dt><dd><code>{}</code></dd></dl>",
+            "<p>Runs whose asserts hold: {} of A and {} of B, of {} each.</p><dl class=\"head\"><dt>commit</dt><dd><code>{}</code></dd><dt>again</dt><dd><code>{}</code></dd></dl>",
             self.holding[0],
             self.holding[1],
             self.seeds,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::scenario::{Bytes, Share, Time};
 
 use super::{
-    Axis, Chart, Curve, GroupFigures, Line, Report,
+    Axis, Chart, Curve, GroupFigures, Line, Report, Unit,
     html::{STYLE, escape},
 };
 
@@ -28,7 +28,7 @@ pub(super) fn document(title: &str, body: &str) -> String {
 /// A table that scrolls by itself where the page is narrow.
 pub(super) fn table(caption: &str, header: &[&str], rows: Vec<Vec<Cell>>) -> String {
     let mut html = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
+        "<p class=\"caption\" aria-hidden=\"true\">{0}</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table aria-label=\"{0}\"><thead><tr>",
         escape(caption)
     );
     for (index, name) in header.iter().enumerate() {
@@ -175,9 +175,8 @@ fn coverage(report: &Report, html: &mut String) {
             lines: lines.collect(),
             marks: marks(&["release", "theft", "rotation"]),
             spans: spans.clone(),
-            most: 1_000_000,
+            unit: Unit::Ppm,
             x_axis: Axis::Time,
-            y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         }
         .html()
     };
@@ -334,9 +333,8 @@ fn links(report: &Report, html: &mut String) {
             }],
             marks: vec![1_000],
             spans: Vec::new(),
-            most: 1_000_000,
+            unit: Unit::Ppm,
             x_axis: Axis::Copies,
-            y_label: |ppm| Share { ppm: ppm as u32 }.to_string(),
         };
         html.push_str(&chart.html());
     }

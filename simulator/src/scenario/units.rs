@@ -331,6 +331,7 @@ impl fmt::Display for Time {
         let ms = self.us / 1_000;
         let s = ms / 1_000;
         match s {
+            0 if ms == 0 => write!(out, "0 s"),
             0 => write!(out, "{ms} ms"),
             1..=9 => write!(out, "{} s", decimal(ms, 1_000)),
             10..=119 => write!(out, "{s} s"),
