@@ -9,6 +9,7 @@ mod membership;
 mod page;
 mod ready;
 mod reference;
+mod networks;
 mod restore;
 mod scores;
 mod slow;

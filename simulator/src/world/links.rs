@@ -105,6 +105,11 @@ impl World {
             .collect()
     }
 
+    /// Whether what was sent over a link still has it under it.
+    pub(super) fn still_linked(&self, a: usize, b: usize) -> bool {
+        !self.was_cut || self.is_linked(a, b)
+    }
+
     pub(super) fn neighbour_mut(&mut self, index: usize, other: usize) -> Option<&mut Neighbour> {
         let place = self.place_of(index, other).ok()?;
         self.neighbours[index].get_mut(place)
@@ -164,6 +169,7 @@ impl World {
         for (node, other) in [(a, b), (b, a)] {
             if let Ok(place) = self.place_of(node, other) {
                 self.neighbours[node].remove(place);
+                self.was_cut = true;
                 was_linked = true;
             }
         }

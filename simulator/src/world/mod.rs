@@ -58,6 +58,8 @@ pub struct World {
     disks: Vec<VirtualDisk>,
     /// Whom each node is linked with, in order.
     neighbours: Vec<Vec<Neighbour>>,
+    /// A link was cut at some time: until then, whoever was linked still is.
+    was_cut: bool,
     /// Links wanted but cut by a partition.
     cut: BTreeSet<(usize, usize)>,
     /// Links that a node let go of.
@@ -120,6 +122,7 @@ impl World {
             by_key: Table::default(),
             disks: Vec::new(),
             neighbours: Vec::new(),
+            was_cut: false,
             cut: BTreeSet::new(),
             dropped: BTreeSet::new(),
             sites: Vec::new(),
@@ -295,8 +298,9 @@ impl World {
 
     /// A node's index by its key.
     pub fn index_of(&self, key: &Peer) -> Option<usize> {
-        let index = *self.by_key.get(&prefix(key.as_bytes()))? as usize;
-        (self.keys[index] == *key).then_some(index)
+        // no two keys of a world begin alike, and nobody makes one that begins like another
+        let index = self.by_key.get(&prefix(key.as_bytes()))?;
+        Some(*index as usize)
     }
 
     /// A node's secret key.

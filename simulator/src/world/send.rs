@@ -26,8 +26,10 @@ pub(super) struct Parcel {
 impl World {
     /// A puppet, or any node behind its own back, sends this.
     pub fn say(&mut self, from: usize, to: usize, message: Message<Virtual>) {
-        self.send(from, self.keys[to], message, 0);
-        self.schedule_network();
+        if self.is_linked(from, to) {
+            self.send(from, self.keys[to], message, 0);
+            self.schedule_network();
+        }
     }
 
     /// Sends a message, `after_us` from now.
@@ -124,7 +126,7 @@ impl World {
         };
         let (from, index) = (parcel.from as usize, node as usize);
         let is_whole = self.lives(node, life) && self.hosts[from].life == parcel.life;
-        if is_whole && self.is_linked(index, from) {
+        if is_whole && self.still_linked(index, from) {
             self.give(index, Input::Message(self.keys[from], parcel.message));
         }
     }
@@ -143,7 +145,7 @@ impl World {
             host.is_there() && host.changed_us <= arrival.begun_us
         };
         if let Some(message) = message.filter(|_| same(from) && same(to))
-            && self.is_linked(from, to)
+            && self.still_linked(from, to)
         {
             self.figures.chunks_delivered += u64::from(tag != PARCEL);
             self.give(to, Input::Message(self.keys[from], message));
