@@ -28,6 +28,9 @@ pub(super) fn releases(scenario: &Scenario) -> Vec<Published> {
             Some(before) => before.release.followed_by(version, length, chunk, shared),
             None => VirtualRelease::of_length(version, length, chunk),
         };
+        let mut release = release;
+        release.requires.ram_bytes = format.needs_ram.0;
+        release.requires.disk_bytes = format.needs_disk.0;
         let new_bytes = new_bytes(&release, all.last());
         all.push(Published {
             version: version.clone(),
@@ -162,6 +165,13 @@ fn add(
         wall_s: NOW_S.saturating_add_signed(ahead_s),
         ..NodeSpec::default()
     };
+    if let Some(class) = class {
+        spec.ram_bytes = class.ram.0;
+        spec.disk_bytes = class.disk.0;
+        if class.hash_rate.bytes_per_sec > 0 {
+            spec.hash_bytes_per_sec = class.hash_rate.bytes_per_sec;
+        }
+    }
     match member.hostile {
         Some(Hostile::Corrupt) => spec.corrupts = true,
         Some(Hostile::Withhold) => spec.withholds = true,
