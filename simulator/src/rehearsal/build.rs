@@ -6,12 +6,14 @@ use crate::{
     mesh::{Admin, NOW_S, VirtualRelease, YEAR_S},
     registrar::Registrar,
     scenario::{Bad, Hostile, Network, Scenario},
-    topology::{NetworkModel, Site},
-    world::{NodeSpec, Outage, World},
+    topology::{NetworkModel, Site, Timing},
+    world::{Keep, NodeSpec, Outage, World},
 };
 
 use super::{Published, puppets::Puppets};
 
+/// Above this many nodes, hashing and writing a chunk are no events of their own.
+const SPLIT_NODES: usize = 1_000;
 /// A network card without a limit sends so fast.
 const UNLIMITED_BYTES_PER_SEC: u64 = 125_000_000_000;
 
@@ -89,6 +91,10 @@ pub(super) fn world(
     };
     let mut world = World::with_network(seed, admin.mesh_id(), model);
     world.gossip_works = scenario.mesh.gossip;
+    world.keep(Keep::Milestones);
+    if fleet.nodes.len() > SPLIT_NODES {
+        world.set_timing(Timing::Fused);
+    }
     // the world's own first site stays empty: place n is its site n + 1
     for place in &fleet.places {
         let site = scenario.site[place.kind].get_ref();
@@ -189,6 +195,6 @@ fn add(
         spec.invitation = Some(registrar.invite(NOW_S + YEAR_S));
         world.add_node(spec, VirtualDisk::default());
     } else {
-        world.add_member(admin, spec, VirtualDisk::default());
+        world.add_member_apart(admin, spec, VirtualDisk::default());
     }
 }
