@@ -17,8 +17,6 @@ const SYNC_US: u64 = 4_000;
 const REDIAL_US: u64 = 30_000_000;
 /// A probe run.
 const PROBE_US: u64 = 200_000;
-/// Bytes hashed a microsecond.
-const HASH_BYTES_PER_US: u64 = 1_000;
 
 impl World {
     pub(super) fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
@@ -45,7 +43,12 @@ impl World {
                 if self.timing == Timing::Fused && !payload.is_blob() {
                     self.handle(index, Input::Done(operation, outcome));
                 } else {
-                    self.finish(index, operation, hashing_us(payload.length()), outcome);
+                    self.finish(
+                        index,
+                        operation,
+                        self.hashing_us(index, payload.length()),
+                        outcome,
+                    );
                 }
             }
             Output::Probe(operation, request) => {
@@ -75,8 +78,13 @@ impl World {
     }
 
     /// How long a chunk takes from its arrival until it is hashed and written.
-    pub(super) fn keeping_us(&self, bytes: u64) -> u64 {
-        hashing_us(bytes) + DISK_US
+    pub(super) fn keeping_us(&self, index: usize, bytes: u64) -> u64 {
+        self.hashing_us(index, bytes) + DISK_US
+    }
+
+    fn hashing_us(&self, index: usize, bytes: u64) -> u64 {
+        let rate = self.hosts[index].spec.hash_bytes_per_sec.max(1);
+        1 + bytes * 1_000_000 / rate
     }
 
     fn work_disk(&mut self, index: usize, operation: OpId, disk: Disk<Virtual>) {
@@ -177,8 +185,4 @@ impl World {
             peak_memory_bytes: 1 << 20,
         })
     }
-}
-
-fn hashing_us(bytes: u64) -> u64 {
-    1 + bytes / HASH_BYTES_PER_US
 }

@@ -65,7 +65,7 @@ impl World {
         };
         self.traffic.add(&message, bytes);
         if is_bulk {
-            let cargo = self.pack(from, message, bytes, after_us);
+            let cargo = self.pack((from, to), message, bytes, after_us);
             self.network.begin(self.now_us, way, cargo);
             return;
         }
@@ -79,12 +79,18 @@ impl World {
     }
 
     /// A plain chunk is its file's number and its index; anything else is kept whole.
-    fn pack(&mut self, from: usize, message: Message<Virtual>, bytes: u64, after_us: u64) -> Cargo {
+    fn pack(
+        &mut self,
+        (from, to): (usize, usize),
+        message: Message<Virtual>,
+        bytes: u64,
+        after_us: u64,
+    ) -> Cargo {
         let (mut tag, mut index) = (PARCEL, 0);
         let mut delay_us = after_us;
         if let Message::Data(chunk, payload) = &message {
             if self.timing == Timing::Fused {
-                delay_us += self.keeping_us(payload.length());
+                delay_us += self.keeping_us(to, payload.length());
             }
             if let Some(number) = self.pool.number_of(&chunk.file)
                 && self.unpack(number, chunk.index).as_ref() == Some(&message)
