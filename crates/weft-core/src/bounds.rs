@@ -24,12 +24,26 @@ pub const REQUESTS_AT_ONCE: usize = 4;
 pub const CHUNKS_LOOKED_AT: usize = 1024;
 /// What a node gained of a file is told at most this often...
 pub const GAINED_PAUSE_US: u64 = 100_000;
-/// ...or when so many chunks came, whichever is first.
+/// ...in a fetch that takes long at most once in this part of the time that it took so
+/// far: news that come so much later do not make it longer by more...
+pub const GAINED_PAUSE_PART: u64 = 64;
+/// ...and at least this often.
+pub const GAINED_PAUSE_MOST_US: u64 = 1_000_000;
+/// When so many chunks came, they are told at once.
 pub const GAINED_CHUNKS: usize = 16;
 /// Chunk reads queued for one peer before it is told `Absent`.
 pub const SERVES_PER_PEER: usize = 64;
-/// A request unanswered for this long goes to another peer.
+/// A peer that was asked and delivered nothing for this long is given up on...
 pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
+/// ...and for as long as a chunk takes at this rate: many nodes may share a thin link, and
+/// a chunk that is on its way must not be asked for again.
+pub const SLOWEST_BYTES_PER_SEC: u64 = 16 * 1024;
+/// Requests outstanding to a peer that has not delivered yet; with each quick answer one
+/// more, up to [`REQUESTS_PER_PEER`]...
+pub const REQUESTS_AT_FIRST: u8 = 4;
+/// ...and with each answer slower than this one fewer: what waits in a thin link's queue
+/// can be asked of nobody else.
+pub const SLOW_ANSWER_US: u64 = 4_000_000;
 /// A peer that does not belong may stand at the door for this long: time to catch up on
 /// roots, or to be enrolled by somebody a few members away.
 pub const DOOR_TIMEOUT_US: u64 = 60_000_000;
@@ -53,6 +67,8 @@ pub const CHANNELS: usize = 16;
 pub const BLOB_RETRY_US: u64 = 1_000_000;
 /// Chunk maps that wait for a full disk: those of one release of many files.
 pub const BLOBS_UNWRITTEN: usize = 16;
+/// Records of the owner that wait for what they build on; an admin hands in a few at once.
+pub const UNPLACED: usize = 16;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
 
@@ -108,8 +124,11 @@ pub(crate) const HELLOS: Rate = Rate::new(32, 12);
 /// Files that one peer may say it wants or no longer wants: those of a few releases at
 /// once, and again after each connection.
 pub(crate) const WANTS: Rate = Rate::new(2_048, 1_200);
-/// A peer that did not deliver a chunk is asked again what it holds after this.
+/// A peer that did not deliver a chunk is asked again what it holds after this, then after
+/// twice as long...
 pub const WANT_PAUSE_US: u64 = 1_000_000;
+/// ...and so on, so many times.
+pub const WANT_PAUSE_DOUBLINGS: u8 = 9;
 /// A peer that told nothing of a file is asked again after this: less often than [`WANTS`]
 /// allows, with as many files as one peer may want.
 pub const UNTOLD_PAUSE_US: u64 = 30_000_000;

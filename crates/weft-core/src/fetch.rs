@@ -13,7 +13,7 @@ use crate::{
     members::PeerState,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
-    transfer::SECOND_US,
+    pace::{self, Moment},
 };
 
 impl<P: Payload> Node<P> {
@@ -40,6 +40,7 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.phase = FilePhase::Fetching;
+        state.fetching_since_us = self.now_us;
         for FoundChunk {
             index,
             digest,
@@ -150,10 +151,12 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn fetch_due_us(&self) -> u64 {
-        let peer_files = self.peers.values().flat_map(|peer| peer.files.values());
-        let peers = peer_files.flat_map(|file| {
-            let requests = file.requests.iter().map(|(_, due_s)| due_us(*due_s));
-            requests.chain(file.want_due_us)
+        let peers = self.peers.values().flat_map(|peer| {
+            peer.files.iter().flat_map(|(file, peer_file)| {
+                let requests = peer_file.requests.iter();
+                let late = requests.map(|request| self.late_us(file, peer.progress, request));
+                late.chain(peer_file.want_due_us)
+            })
         });
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
             Some((_, due_us)) => Some(due_us),
@@ -179,24 +182,31 @@ impl<P: Payload> Node<P> {
             .unwrap_or(u64::MAX)
     }
 
+    fn late_us(&self, file: &Hash, progress: Moment, request: &(u32, Moment)) -> u64 {
+        let (index, asked) = request;
+        let state = self.files.get(file);
+        let length = state.and_then(|state| state.chunk_length(*index));
+        pace::late_us(*asked, progress, length.unwrap_or(0))
+    }
+
     pub(crate) fn run_fetch_timers(&mut self) {
         let now_us = self.now_us;
         let mut late = Vec::new();
-        for (peer, state) in self.peers.iter_mut() {
-            for (file, peer_file) in state.files.iter_mut() {
-                let file = *file;
-                peer_file.requests.retain(|&(index, due_s)| {
-                    let keep = due_us(due_s) > now_us;
-                    if !keep {
-                        state.requests -= 1;
+        for (peer, state) in self.peers.iter() {
+            for (file, peer_file) in state.files.iter() {
+                for request in &peer_file.requests {
+                    if self.late_us(file, state.progress, request) <= now_us {
+                        let (file, index) = (*file, request.0);
                         late.push((*peer, ChunkRef { file, index }));
                     }
-                    keep
-                });
+                }
             }
         }
         for (peer, chunk) in late {
             // a stalled peer must not be the least busy one again at once
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.answered(&chunk.file, chunk.index);
+            }
             self.give_up_on(peer, chunk);
         }
         self.want_again();
@@ -280,9 +290,4 @@ impl<P: Payload> Node<P> {
         }
         self.trouble(outcome);
     }
-}
-
-/// The deadline of a request is kept in whole seconds: a node that fetches has many.
-fn due_us(due_s: u32) -> u64 {
-    u64::from(due_s) * SECOND_US
 }

@@ -22,6 +22,7 @@ pub(crate) struct FileState {
     pub(crate) untold: Vec<u32>,
     /// When that is told.
     pub(crate) tell_due_us: Option<u64>,
+    pub(crate) fetching_since_us: u64,
     /// Not before this is the next told.
     pub(crate) tell_after_us: u64,
     /// Written since the last sync.
@@ -105,6 +106,7 @@ impl FileState {
             holders: Vec::new(),
             untold: Vec::new(),
             tell_due_us: None,
+            fetching_since_us: 0,
             tell_after_us: 0,
             unsynced_bytes: 0,
             sync_due_us: None,

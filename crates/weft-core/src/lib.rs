@@ -23,6 +23,7 @@ mod members;
 mod message;
 mod node;
 mod operations;
+mod pace;
 mod random;
 mod records;
 mod score;

@@ -9,6 +9,7 @@ use crate::{
     io::{DisconnectReason, Event, Output},
     message::{Control, Message, Payload, Peer},
     node::Node,
+    pace::{Moment, Window},
     score::Source,
     table::Table,
 };
@@ -58,6 +59,12 @@ pub(crate) struct PeerState {
     pub(crate) serving: u16,
     /// Chunk requests that wait for its answer, over all files.
     pub(crate) requests: u16,
+    /// How many there may be.
+    pub(crate) window: Window,
+    /// How often it was given up on since it delivered last.
+    pub(crate) strikes: u8,
+    /// When it delivered last, or was asked after it had delivered everything.
+    pub(crate) progress: Moment,
     /// Not before this is it asked again for files of which it told nothing.
     pub(crate) untold_due_us: u64,
     /// What is under way with it of each file.
@@ -73,8 +80,8 @@ pub(crate) struct PeerFile {
     pub(crate) holds: Option<Bits>,
     /// It did not deliver a chunk: it is asked again at this time what it holds.
     pub(crate) want_due_us: Option<u64>,
-    /// Chunks asked of it, and the second in which each is late.
-    pub(crate) requests: Vec<(u32, u32)>,
+    /// Chunks asked of it, and when.
+    pub(crate) requests: Vec<(u32, Moment)>,
 }
 
 impl PeerFile {
@@ -87,22 +94,23 @@ impl PeerFile {
 }
 
 impl PeerState {
-    pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
-        self.files.entry(file)
+    /// How many further chunks may be asked of it.
+    pub(crate) fn room(&self) -> usize {
+        usize::from(self.window.0).saturating_sub(usize::from(self.requests))
     }
 
-    /// Ends a request; false if there was none.
-    pub(crate) fn answered(&mut self, file: &Hash, index: u32) -> bool {
+    pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
+        self.files.entry(&file)
+    }
+
+    /// Ends a request, and tells when it was made.
+    pub(crate) fn answered(&mut self, file: &Hash, index: u32) -> Option<Moment> {
         let requests = self.files.get_mut(file).map(|state| &mut state.requests);
-        let Some(requests) = requests else {
-            return false;
-        };
-        let Some(place) = requests.iter().position(|(asked, _)| *asked == index) else {
-            return false;
-        };
-        requests.swap_remove(place);
+        let requests = requests?;
+        let place = requests.iter().position(|(asked, _)| *asked == index)?;
+        let (_, asked) = requests.swap_remove(place);
         self.requests -= 1;
-        true
+        Some(asked)
     }
 
     pub(crate) fn drop_idle_files(&mut self) {
@@ -139,7 +147,12 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn is_source(&self, peer: &Peer) -> bool {
-        match self.standing_of(peer) {
+        self.gives(self.standing_of(peer))
+    }
+
+    /// Whether a peer of such a standing may be asked for bytes.
+    fn gives(&self, standing: Standing) -> bool {
+        match standing {
             Standing::Bundle => true,
             Standing::Member => self.own.is_member(),
             Standing::Door | Standing::Lapsed => false,
@@ -196,10 +209,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn control(&mut self, peer: Peer, control: Control) {
-        if !self.peers.contains_key(&peer) {
+        let Some(state) = self.peers.get(&peer) else {
             return;
-        }
-        let standing = self.standing_of(&peer);
+        };
+        let standing = state.standing;
         match control {
             Control::Hello {
                 mesh_id,
@@ -233,10 +246,10 @@ impl<P: Payload> Node<P> {
                     state.drop_idle_files();
                 }
             }
-            Control::Bits { file, bits } if self.is_source(&peer) => {
+            Control::Bits { file, bits } if self.gives(standing) => {
                 self.bits_arrived(peer, file, &bits);
             }
-            Control::Gained { file, indexes } if self.is_source(&peer) => {
+            Control::Gained { file, indexes } if self.gives(standing) => {
                 self.gained_arrived(peer, file, &indexes);
             }
             // whoever does not belong may not know it yet

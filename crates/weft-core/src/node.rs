@@ -44,6 +44,8 @@ pub struct Node<P> {
     pub(crate) bucket: TokenBucket,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
+    /// Records from the owner that wait for what they build on.
+    pub(crate) unplaced: Vec<Vec<u8>>,
     /// Chunk maps that the disk refused: others cannot get them from here until it takes them.
     pub(crate) unwritten: BTreeMap<Hash, P>,
     pub(crate) unsaved_retry_us: Option<u64>,
@@ -171,6 +173,7 @@ impl<P: Payload> Node<P> {
             blobs: Table::default(),
             bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
             unsaved: Vec::new(),
+            unplaced: Vec::new(),
             unwritten: BTreeMap::new(),
             unsaved_retry_us: None,
             digest_due_us: now_us + bounds::DIGEST_INTERVAL_US,

@@ -21,6 +21,8 @@ pub(crate) struct Taken {
     accepted: Vec<(Kind, RecordId)>,
     /// Something builds on what is not here.
     pub(crate) waits: bool,
+    /// What that is, of what the owner handed in: no peer may have it.
+    unplaced: Vec<Vec<u8>>,
 }
 
 impl Taken {
@@ -40,6 +42,9 @@ impl<P: Payload> Node<P> {
     /// Envelopes from the owner or an admin at this node: admitted like a peer's.
     pub(crate) fn import(&mut self, envelopes: Vec<Vec<u8>>) {
         let taken = self.take_in(Source::Owner, &envelopes);
+        self.unplaced.extend(taken.unplaced);
+        let excess = self.unplaced.len().saturating_sub(bounds::UNPLACED);
+        self.unplaced.drain(..excess);
         if taken.waits {
             self.ask_members();
         }
@@ -82,6 +87,11 @@ impl<P: Payload> Node<P> {
         }
         // neighbours that lack what is new see another digest and ask
         self.send_digests_soon();
+        if source != Source::Owner && !self.unplaced.is_empty() {
+            // what the owner handed in may have waited for this
+            let unplaced = std::mem::take(&mut self.unplaced);
+            self.import(unplaced);
+        }
         taken
     }
 
@@ -119,6 +129,9 @@ impl<P: Payload> Node<P> {
             }
             Ok(Some((kind, id, Admission::Waiting(_)))) => {
                 taken.waits = true;
+                if source == Source::Owner {
+                    taken.unplaced.push(bytes.to_vec());
+                }
                 // a head that waits may hold a floor already, which must last
                 if kind == Kind::Head && self.digest != Some(self.trust.digest()) {
                     self.digest = None;

@@ -11,10 +11,8 @@ use crate::{
     members::Standing,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::{Node, Pending},
+    pace::{self, Moment},
 };
-
-/// Microseconds of a second.
-pub(crate) const SECOND_US: u64 = 1_000_000;
 
 impl<P: Payload> Node<P> {
     /// Asks every member to tell which chunks it holds.
@@ -77,8 +75,7 @@ impl<P: Payload> Node<P> {
             return;
         }
         // while it is asked as much as it may be, what more it has does not matter now
-        let has_room = usize::from(peer_state.requests) + bounds::REQUESTS_AT_ONCE
-            <= bounds::REQUESTS_PER_PEER
+        let has_room = peer_state.room() >= peer_state.window.run()
             && state.pending.ones() + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS;
         let chunks = state.map.chunks.len();
         let holds = &mut peer_state.file(file).holds;
@@ -121,7 +118,8 @@ impl<P: Payload> Node<P> {
             return false;
         };
         let chunks = state.map.chunks.len();
-        let missing = chunks - state.held.ones() - state.pending.ones();
+        let known = state.held.ones() + state.pending.ones();
+        let missing = chunks.saturating_sub(known);
         if room == 0 || missing == 0 || self.peers.is_empty() {
             return false;
         }
@@ -138,7 +136,7 @@ impl<P: Payload> Node<P> {
                 break;
             };
             let busier = chosen.is_some_and(|(requests, _)| requests <= peer.requests);
-            let full = usize::from(peer.requests) + run > bounds::REQUESTS_PER_PEER;
+            let full = peer.room() < run.min(peer.window.run());
             let is_source =
                 belongs && peer.standing.is_member() || peer.standing == Standing::Bundle;
             if busier || full || !is_source {
@@ -155,7 +153,11 @@ impl<P: Payload> Node<P> {
         let Some((peer, peer_state)) = chosen.and_then(|(_, at)| self.peers.at_mut(at)) else {
             return false;
         };
-        let due_s = (self.now_us + bounds::REQUEST_TIMEOUT_US).div_ceil(SECOND_US);
+        let now = Moment::at(self.now_us);
+        let run = run.min(peer_state.room());
+        if peer_state.requests == 0 {
+            peer_state.progress = now;
+        }
         let Some(holds) = &peer_state.file(file).holds else {
             return false;
         };
@@ -167,20 +169,30 @@ impl<P: Payload> Node<P> {
                 break;
             }
             state.pending.set(index as usize);
-            peer_state.file(file).requests.push((index, due_s as u32));
+            peer_state.file(file).requests.push((index, now));
             peer_state.requests += 1;
             asked += 1;
             let get = Message::Get(ChunkRef { file, index });
             self.outputs.push_back(Output::Send(peer, get));
         }
-        self.due_us = self.due_us.min(due_s * SECOND_US);
+        // no request is late before this; when it comes, it is looked closer
+        self.due_us = self.due_us.min(now.us() + bounds::REQUEST_TIMEOUT_US);
         asked > 0
     }
 
     pub(crate) fn chunk_arrived(&mut self, peer: Peer, chunk: ChunkRef, payload: P) {
         let ChunkRef { file, index } = chunk;
         let peer_state = self.peers.get_mut(&peer);
-        let asked = peer_state.is_some_and(|state| state.answered(&file, index));
+        let now_us = self.now_us;
+        let asked = peer_state.is_some_and(|state| {
+            let asked = state.answered(&file, index);
+            if let Some(asked) = asked {
+                let took_us = now_us.saturating_sub(asked.us());
+                state.window.answered_after(took_us);
+                (state.progress, state.strikes) = (Moment::at(now_us), 0);
+            }
+            asked.is_some()
+        });
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
@@ -211,7 +223,7 @@ impl<P: Payload> Node<P> {
         let Some(peer_state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if peer_state.answered(&chunk.file, chunk.index) {
+        if peer_state.answered(&chunk.file, chunk.index).is_some() {
             self.give_up_on(peer, chunk);
         }
     }
@@ -223,12 +235,15 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.pending.clear(chunk.index as usize);
-        let due_us = self.now_us + bounds::WANT_PAUSE_US;
-        let peer_state = self.peers.get_mut(&peer);
-        let Some(peer_file) = peer_state.and_then(|peer| peer.files.get_mut(&chunk.file)) else {
+        let Some(peer_state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let due_us = self.now_us + pace::pause_us(peer_state.strikes);
+        let Some(peer_file) = peer_state.files.get_mut(&chunk.file) else {
             return;
         };
         if let Some(bits) = peer_file.holds.take() {
+            peer_state.strikes = peer_state.strikes.saturating_add(1);
             state.count_holder(&bits, false);
             peer_file.want_due_us = Some(due_us);
             self.due_us = self.due_us.min(due_us);
@@ -252,11 +267,15 @@ impl<P: Payload> Node<P> {
             return;
         }
         state.untold_due_us = now_us + bounds::UNTOLD_PAUSE_US;
-        let holds = |file: &Hash| {
-            let file = state.files.get(file);
-            file.is_some_and(|file| file.holds.is_some())
+        // one that has nothing more to give may have gained since, and have told nobody: it
+        // did not count this node as a member for a moment
+        let is_untold = |file: &Hash| {
+            let held = self.files.get(file).map(|file| &file.held);
+            let told = state.files.get(file).and_then(|file| file.holds.as_ref());
+            let told = told.zip(held);
+            told.is_none_or(|(told, held)| !told.has_beside(held, held))
         };
-        let untold: Vec<Hash> = fetching.into_iter().filter(|file| !holds(file)).collect();
+        let untold: Vec<Hash> = fetching.into_iter().filter(is_untold).collect();
         for file in untold {
             self.send(peer, Message::Control(Control::Want(file)));
         }
@@ -318,9 +337,9 @@ impl<P: Payload> Node<P> {
         };
         state.pending.clear(index as usize);
         // in runs: not before there is room for one, with this peer and in all
-        let requests = self.peers.get(&from).map_or(0, |peer| peer.requests);
+        let peer = self.peers.get(&from);
         self.asks_more = under_way + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS
-            && usize::from(requests) + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS_PER_PEER;
+            && peer.is_none_or(|peer| peer.room() >= peer.window.run());
         if !matches!(outcome, Outcome::Written) {
             let retry_us = self.now_us + bounds::DISK_RETRY_US;
             state.retry_us = Some(retry_us);
@@ -336,7 +355,7 @@ impl<P: Payload> Node<P> {
         state.held.set(index as usize);
         state.figures.bytes_held += length;
         state.figures.bytes_fetched += length;
-        *state.figures.by_peer.entry(from) += 1;
+        *state.figures.by_peer.entry(&from) += 1;
         state.unsynced_bytes += length;
         let sync_us = state
             .sync_due_us
@@ -374,7 +393,10 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.tell_due_us = None;
-        state.tell_after_us = self.now_us + bounds::GAINED_PAUSE_US;
+        let taken_us = self.now_us.saturating_sub(state.fetching_since_us);
+        let pause_us = (taken_us / bounds::GAINED_PAUSE_PART)
+            .clamp(bounds::GAINED_PAUSE_US, bounds::GAINED_PAUSE_MOST_US);
+        state.tell_after_us = self.now_us + pause_us;
         let gained = std::mem::take(&mut state.untold);
         for (peer, peer_state) in self.peers.iter() {
             let peer_file = peer_state.files.get(&file);
