@@ -23,7 +23,10 @@ const HASH_BYTES_PER_US: u64 = 1_000;
 impl World {
     pub(super) fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
         match output {
-            Output::Send(peer, message) => self.send(index, peer, message, 0),
+            Output::Send(peer, message) => {
+                let after_us = self.busy_us(index);
+                self.send(index, peer, message, after_us);
+            }
             Output::Broadcast(envelope) => self.broadcast(index, envelope),
             Output::Disconnect(peer, reason) => {
                 let Some(other) = self.index_of(&peer) else {
@@ -108,7 +111,7 @@ impl World {
     /// An operation will be done so much later.
     fn finish(&mut self, index: usize, operation: OpId, took_us: u64, outcome: Outcome<Virtual>) {
         let outcome = self.outcomes.insert((operation, outcome));
-        let at_us = self.now_us + took_us;
+        let at_us = self.now_us + self.busy_us(index) + took_us;
         self.push_to(at_us, index, |node, life| Happening::Done {
             node,
             life,
