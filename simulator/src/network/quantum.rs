@@ -266,13 +266,13 @@ impl Quantum {
                 return;
             };
             if !flow.passed_limit {
-                if flow.path.limit_bytes_per_sec > 0 {
+                let work = u64::from(launch.cargo.bytes) * SECOND_US;
+                if let Some(took_us) = work.checked_div(flow.path.limit_bytes_per_sec) {
                     if flow.busy_until_us > now_us {
                         wakes.push((flow.busy_until_us, Wake::Flow(place)));
                         return;
                     }
-                    let work = u64::from(launch.cargo.bytes) * SECOND_US;
-                    flow.busy_until_us = now_us + work / flow.path.limit_bytes_per_sec;
+                    flow.busy_until_us = now_us + took_us;
                     launch.least_us = flow.busy_until_us;
                     launch.ends_us = flow.busy_until_us;
                 }

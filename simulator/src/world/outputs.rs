@@ -77,11 +77,6 @@ impl World {
         }
     }
 
-    /// How long a chunk takes from its arrival until it is hashed and written.
-    pub(super) fn keeping_us(&self, bytes: u64) -> u64 {
-        hashing_us(bytes) + DISK_US
-    }
-
     fn work_disk(&mut self, index: usize, operation: OpId, disk: Disk<Virtual>) {
         let is_sync = matches!(
             disk,
@@ -180,6 +175,11 @@ impl World {
             peak_memory_bytes: 1 << 20,
         })
     }
+}
+
+/// How long a chunk takes from its arrival until it is hashed and written.
+pub(super) fn keeping_us(bytes: u64) -> u64 {
+    hashing_us(bytes) + DISK_US
 }
 
 fn hashing_us(bytes: u64) -> u64 {

@@ -2,7 +2,7 @@
 
 use weft_core::{ChunkRef, Input, Message, Payload, Peer};
 
-use super::{Happening, World};
+use super::{Happening, World, outputs::keeping_us};
 use crate::{
     network::{Arrival, Cargo, Way},
     payload::Virtual,
@@ -84,7 +84,7 @@ impl World {
         let mut delay_us = after_us;
         if let Message::Data(chunk, payload) = &message {
             if self.timing == Timing::Fused {
-                delay_us += self.keeping_us(payload.length());
+                delay_us += keeping_us(payload.length());
             }
             if let Some(number) = self.pool.number_of(&chunk.file)
                 && self.unpack(number, chunk.index).as_ref() == Some(&message)
