@@ -84,7 +84,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         let most = MILLION_GOAL.1 / 1_073_741_824.0;
         figures.push(Figure::new("1,000,000 nodes, memory", gib, "GiB").at_most(most));
     }
-    figures.push(fuzz_rate(&simulator)?);
+    figures.extend(fuzz(&simulator)?);
     figures.extend(growth(&simulator)?);
     Ok(figures)
 }
@@ -189,11 +189,11 @@ fn one(simulator: &Path, size: Size) -> Result<Run> {
     })
 }
 
-/// Random runs a second, on one thread.
-fn fuzz_rate(simulator: &Path) -> Result<Figure> {
+/// Random runs a second, on one thread, and how large they are.
+fn fuzz(simulator: &Path) -> Result<Vec<Figure>> {
     let program = simulator.to_str().context("a path that is not UTF-8")?;
     let start = std::time::Instant::now();
-    shell::output(
+    let text = shell::output(
         program,
         &[
             "fuzz",
@@ -210,7 +210,23 @@ fn fuzz_rate(simulator: &Path) -> Result<Figure> {
     let mut figure = Figure::new("fuzz, one thread", rate, "runs/s");
     figure.goal = Some(format!("≥ {FUZZ_GOAL}"));
     figure.meets = Some(rate >= FUZZ_GOAL);
-    Ok(figure)
+    let mut figures = vec![figure];
+    // "  events     5012 / 9120 / 20011": the least, the middle and the most of a run
+    for line in text.lines() {
+        let Some((name, spread)) = line.trim().split_once(' ') else {
+            continue;
+        };
+        let parts: Vec<f64> = spread
+            .split('/')
+            .filter_map(|part| part.trim().replace(',', "").parse().ok())
+            .collect();
+        if let [least, median, most] = parts[..] {
+            let around = format!("from {least} to {most}");
+            let name = format!("fuzz: {name} of a run");
+            figures.push(Figure::new(name, median, "median").against(around));
+        }
+    }
+    Ok(figures)
 }
 
 fn simulator() -> Result<PathBuf> {
