@@ -49,6 +49,9 @@ struct Size {
     sites: u32,
 }
 
+/// What grows, through which values, and the sizes for each.
+type Growth = (&'static str, &'static [u32], fn(u32) -> Size);
+
 /// What a run says of itself.
 struct Run {
     wall_s: f64,
@@ -92,7 +95,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
 /// How time grows with each of the three sizes, as figures and as a plot.
 fn growth(simulator: &Path) -> Result<Vec<Figure>> {
     let (mut figures, mut lines) = (Vec::new(), Vec::new());
-    let kinds: [(&str, &[u32], fn(u32) -> Size); 3] = [
+    let kinds: [Growth; 3] = [
         ("nodes", &NODES, |nodes| Size {
             nodes,
             sites: nodes / 50,
@@ -240,7 +243,7 @@ fn grouped(number: u32) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
