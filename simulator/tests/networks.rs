@@ -133,7 +133,6 @@ impl Net {
     fn agrees(&self) {
         let fluid = self.completions(NetworkModel::Fluid);
         let quantum = self.completions(NetworkModel::Quantum);
-        println!("fluid {fluid:?} quantum {quantum:?}");
         for (what, fluid, quantum) in [
             ("half of the nodes", fluid.0, quantum.0),
             ("the last nodes", fluid.1, quantum.1),
