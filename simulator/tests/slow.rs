@@ -23,3 +23,23 @@ fn a_slow_link_carries_every_chunk_once() {
         release.length
     );
 }
+<<<<<<< HEAD
+=======
+
+#[test]
+fn whoever_hands_out_chunks_one_by_one_is_not_waited_for_without_end() {
+    let release = VirtualRelease::new("1.0.0", 32, CHUNK_BYTES, 0);
+    // node 1 needs 18 s a chunk, node 0 is fast; node 2 asks both
+    let dripping = |index| NodeSpec {
+        uplink_bytes_per_sec: if index == 1 { 14_600 } else { 12_500_000 },
+        ..NodeSpec::default()
+    };
+    let (mut world, mut admin, channel) = mesh(91, 3, &[&release], dripping);
+    world.disk(1).preload(&release);
+    let id = publish(&mut world, &mut admin, &release);
+    // what it was asked for at first, a chunk after the other, and little more
+    let first = u64::from(weft_core::bounds::REQUESTS_AT_FIRST);
+    let limit_us = (first * 18 + 60) * SECOND_US;
+    assert!(world.run(limit_us, |world| world.active(2, &channel) == Some(id)));
+}
+>>>>>>> main
