@@ -23,8 +23,6 @@ fn a_slow_link_carries_every_chunk_once() {
         release.length
     );
 }
-<<<<<<< HEAD
-=======
 
 #[test]
 fn whoever_hands_out_chunks_one_by_one_is_not_waited_for_without_end() {
@@ -42,4 +40,3 @@ fn whoever_hands_out_chunks_one_by_one_is_not_waited_for_without_end() {
     let limit_us = (first * 18 + 60) * SECOND_US;
     assert!(world.run(limit_us, |world| world.active(2, &channel) == Some(id)));
 }
->>>>>>> main
