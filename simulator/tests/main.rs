@@ -14,3 +14,4 @@ mod restore;
 mod scores;
 mod slow;
 mod transcripts;
+mod verbs;
