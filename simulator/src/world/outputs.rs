@@ -1,8 +1,8 @@
 //! What the core asks for, carried out.
 
 use weft_core::{
-    DisconnectReason, Disk, Event, Input, OpId, Outcome, Output, Payload, ProbeMeasurement,
-    ProbeRequest, SlotKind,
+    DisconnectReason, Disk, Event, Input, Message, OpId, Outcome, Output, Payload,
+    ProbeMeasurement, ProbeRequest, SlotKind,
 };
 use weft_record::{JoinRequest, Name, Verdict};
 
@@ -21,7 +21,14 @@ const PROBE_US: u64 = 200_000;
 impl World {
     pub(super) fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
         match output {
-            Output::Send(peer, message) => self.send(index, peer, message, 0),
+            Output::Send(peer, Message::Get(chunk)) => {
+                let after_us = self.busy_us(index);
+                self.send_gets(index, peer, chunk, after_us);
+            }
+            Output::Send(peer, message) => {
+                let after_us = self.busy_us(index);
+                self.send(index, peer, message, after_us);
+            }
             Output::Broadcast(envelope) => self.broadcast(index, envelope),
             Output::Disconnect(peer, reason) => {
                 let Some(other) = self.index_of(&peer) else {
@@ -116,7 +123,7 @@ impl World {
     /// An operation will be done so much later.
     fn finish(&mut self, index: usize, operation: OpId, took_us: u64, outcome: Outcome<Virtual>) {
         let outcome = self.outcomes.insert((operation, outcome));
-        let at_us = self.now_us + took_us;
+        let at_us = self.now_us + self.busy_us(index) + took_us;
         self.push_to(at_us, index, |node, life| Happening::Done {
             node,
             life,
