@@ -129,7 +129,7 @@ fn a_sweep_shows_what_a_key_changes() {
 fn a_comparison_finds_a_difference_and_none_where_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let common = ["--scale", "10%", "--json", "c.json", "--html", "c.html"];
-    let same = [&["compare", "stolen-key", "stolen-key"], &common[..]].concat();
+    let same = [&["compare", "stolen-key", "stolen-key"][..], &common[..]].concat();
     let output = weft_sim(folder.path(), &same);
     assert!(output.status.success(), "{}", told(&output));
     let found = json(folder.path(), "c.json");
@@ -139,8 +139,8 @@ fn a_comparison_finds_a_difference_and_none_where_there_is_none() {
         assert_eq!(figure["difference"]["high"], 0, "{figure}");
     }
     let other = [
-        &["compare", "stolen-key", "stolen-key", "--other-set"],
-        &["site.branch.uplink=5 Mbit/s"],
+        &["compare", "stolen-key", "stolen-key"][..],
+        &["--other-set", "site.branch.uplink=5 Mbit/s"][..],
         &common[..],
     ]
     .concat();
