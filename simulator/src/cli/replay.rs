@@ -28,19 +28,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let (hash, held) = match options.what.parse() {
-        Ok(seed) => replay_fuzz(seed),
-        Err(_) => {
-            let loaded = Loaded::read(&options.what, &options.how)?;
-            let bar = Bar::of_run();
-            let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
-                bar.show(progress);
-                true
-            })?;
-            drop(bar);
-            say(&summary(&report));
-            (report.head.trace_hash.clone(), report.holds())
-        }
+    let (hash, held) = if let Ok(seed) = options.what.parse() {
+        replay_fuzz(seed)
+    } else {
+        replay_scenario(options)?
     };
     if let Some(expected) = &options.expect {
         if *expected != hash {
@@ -50,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "check out the commit that the report names; the scenario must be the same too",
             ));
         }
-        say(&format!("  the trace hash is the expected one\n"));
+        say("  the trace hash is the expected one\n");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(if held {
@@ -58,6 +49,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::from(FAILED)
     })
+}
+
+fn replay_scenario(options: &Options) -> Result<(String, bool), Failure> {
+    let loaded = Loaded::read(&options.what, &options.how)?;
+    let bar = Bar::of_run();
+    let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
+        bar.show(progress);
+        true
+    })?;
+    drop(bar);
+    say(&summary(&report));
+    Ok((report.head.trace_hash.clone(), report.holds()))
 }
 
 fn replay_fuzz(seed: u64) -> (String, bool) {
