@@ -218,6 +218,17 @@ impl World {
         SecretKey::from_seed(blake3::derive_key("weft-sim node key", &place))
     }
 
+    /// The seed of the choices of the node of this index. Two nodes' streams must have
+    /// nothing in common: seeds that differ by a multiple of the stream's own step would
+    /// only shift them.
+    fn choices_of(&self, index: usize) -> u64 {
+        let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
+        let key = blake3::derive_key("weft-sim node choices", &place);
+        let mut first = [0; 8];
+        first.copy_from_slice(&key[..8]);
+        u64::from_le_bytes(first)
+    }
+
     /// Adds a node with this disk and starts it; returns its index.
     pub fn add_node(&mut self, spec: NodeSpec, mut disk: VirtualDisk) -> usize {
         let index = self.hosts.len();
