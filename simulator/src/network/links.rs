@@ -1,6 +1,6 @@
 //! Links: their rates, what they carried, and the lane for control messages.
 
-use super::{Way, loss};
+use super::{Way, framing, loss};
 use crate::topology::{Site, SiteTraffic};
 
 /// No link, no queue, nobody.
@@ -228,6 +228,24 @@ impl Links {
             }
         }
         at_us + self.latency_us(way)
+    }
+
+    /// What comes back for so many bytes: it takes its share of the links of the way back,
+    /// and nothing waits for it.
+    pub(super) fn acknowledge(&mut self, now_us: u64, way: Way, wire: u64) {
+        let back = Way {
+            from: way.to,
+            to: way.from,
+        };
+        let bytes = framing::acknowledgement_bytes(wire);
+        self.count(back, bytes);
+        let (all, count) = self.links_of(back);
+        for &link in &all[..count] {
+            let link = self.get_mut(link);
+            if link.rate > 0 && link.busy_until_us > now_us {
+                link.owed_bytes = link.owed_bytes.saturating_add(bytes as u32);
+            }
+        }
     }
 
     /// Counts bytes where they cross an uplink.
