@@ -9,6 +9,8 @@ pub(super) const NONE: u32 = u32::MAX;
 const OF_SITE: u32 = 1 << 31;
 /// Longest path: two NICs, an uplink and a downlink.
 pub(super) const HOPS: usize = 4;
+/// The rate of a link that carries nothing: what it serves takes days.
+pub(crate) const STOPPED_BYTES_PER_SEC: u64 = 1;
 /// A second, in microseconds.
 pub(super) const SECOND_US: u64 = 1_000_000;
 
@@ -218,7 +220,8 @@ impl Links {
         let mut at_us = now_us;
         for &link in &all[..count] {
             let link = self.get_mut(link);
-            if link.rate == 0 {
+            // on one that is stopped it is not the link that holds them back
+            if link.rate <= STOPPED_BYTES_PER_SEC {
                 continue;
             }
             at_us = at_us.max(link.control_until_us) + bytes * SECOND_US / link.rate;

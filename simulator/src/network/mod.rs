@@ -19,7 +19,7 @@ use fluid::Fluid;
 use links::Links;
 use quantum::Quantum;
 
-pub(crate) use links::Rates;
+pub(crate) use links::{Rates, STOPPED_BYTES_PER_SEC};
 
 /// What a connection carries: what it means is the world's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
