@@ -58,8 +58,12 @@ pub(crate) fn children_cpu_s() -> f64 {
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// The `weft` binary of the one optimized profile, built if it is not.
+/// The `weft` binary of the one optimized profile, built if it is not; or the one that
+/// `WEFT_BINARY` names.
 pub(crate) fn weft() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEFT_BINARY") {
+        return Ok(named.into());
+    }
     if !succeeds(
         "cargo",
         &["build", "--release", "--locked", "--bin", "weft"],

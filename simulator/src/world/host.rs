@@ -117,6 +117,7 @@ impl World {
     /// Starts a node from its disk.
     pub fn start(&mut self, index: usize) {
         let mesh_id = self.mesh_id;
+        let choices = self.choices_of(index);
         let host = &mut self.hosts[index];
         host.changed_us = self.now_us;
         if host.spec.puppet {
@@ -140,7 +141,7 @@ impl World {
                 isa: Vec::new(),
             },
             cap_fetch_bytes_per_sec: spec.cap_fetch_bytes_per_sec,
-            seed: self.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            seed: choices,
             wall_at_zero_s: spec.wall_s,
             invitation: invitation.map(|invitation| invitation.request(key)),
             registrar: spec.registrar,

@@ -2,7 +2,8 @@
 //!
 //! One file a concern: `spec` (what a node is), `host` (what the world knows of it),
 //! `links` (who is connected), `run` (what happens when), `outputs` (what the core asks
-//! for), `send` (messages and chunks), `gossip`, `watch` (what is kept for those who look).
+//! for), `send` (messages and chunks), `silence` (of a site), `gossip`, `watch` (what is
+//! kept for those who look).
 
 mod gossip;
 mod host;
@@ -10,6 +11,7 @@ mod links;
 mod outputs;
 mod run;
 mod send;
+mod silence;
 mod spec;
 mod watch;
 
@@ -41,6 +43,7 @@ use gossip::Gossip;
 use host::Host;
 use links::Neighbour;
 use send::Parcel;
+use silence::Silence;
 
 pub(crate) use run::Happening;
 pub use spec::{NodeSpec, Outage};
@@ -74,6 +77,7 @@ pub struct World {
     /// Outcomes of operations under way.
     outcomes: Slab<(weft_core::OpId, weft_core::Outcome<Virtual>)>,
     gossip: Gossip,
+    silence: Silence,
     pool: Pool,
     /// What a node asks for, while it is carried out; and signatures that were checked:
     /// before the run or, in a large fleet, by any node.
@@ -133,6 +137,7 @@ impl World {
             parcels: Slab::default(),
             outcomes: Slab::default(),
             gossip: Gossip::default(),
+            silence: Silence::default(),
             pool: Pool::default(),
             lent: Lent::default(),
             log: EventLog::default(),
@@ -171,6 +176,10 @@ impl World {
     ) {
         self.sites[site].uplink_bytes_per_sec = uplink_bytes_per_sec;
         self.sites[site].downlink_bytes_per_sec = downlink_bytes_per_sec;
+        // its new rates come with the end of a silence
+        if self.is_silenced(site) {
+            return;
+        }
         let rates = Rates {
             up_bytes_per_sec: uplink_bytes_per_sec,
             down_bytes_per_sec: downlink_bytes_per_sec,
@@ -216,6 +225,17 @@ impl World {
         // from (seed, index) alone, so that a further node moves no other
         let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
         SecretKey::from_seed(blake3::derive_key("weft-sim node key", &place))
+    }
+
+    /// The seed of the choices of the node of this index. Two nodes' streams must have
+    /// nothing in common: seeds that differ by a multiple of the stream's own step would
+    /// only shift them.
+    fn choices_of(&self, index: usize) -> u64 {
+        let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
+        let key = blake3::derive_key("weft-sim node choices", &place);
+        let mut first = [0; 8];
+        first.copy_from_slice(&key[..8]);
+        u64::from_le_bytes(first)
     }
 
     /// Adds a node with this disk and starts it; returns its index.
