@@ -88,6 +88,46 @@ impl VirtualRelease {
         }
     }
 
+    /// A file whose first `shared` chunks are those of this one, where both have them.
+    #[must_use]
+    pub fn followed_by(&self, version: &str, length: u64, chunk_bytes: u32, shared: u32) -> Self {
+        let own = Self::of_length(version, length, chunk_bytes);
+        let common = self.map.chunks.iter().zip(&own.map.chunks);
+        let common = common
+            .take(shared as usize)
+            .take_while(|(old, new)| old.length == new.length)
+            .map(|(old, _)| *old);
+        let mut chunks: Vec<ChunkEntry> = common.collect();
+        chunks.extend_from_slice(&own.map.chunks[chunks.len()..]);
+        Self::of_chunks(version, ChunkMap { chunks })
+    }
+
+    /// A file of this length, in chunks of `chunk_bytes`; the last may be shorter.
+    pub fn of_length(version: &str, length: u64, chunk_bytes: u32) -> Self {
+        let count = length.div_ceil(u64::from(chunk_bytes));
+        let chunks = (0..count).map(|index| {
+            let left = length - index * u64::from(chunk_bytes);
+            let hash = Hash::of(format!("{version} {index} {chunk_bytes}").as_bytes());
+            ChunkEntry {
+                length: left.min(u64::from(chunk_bytes)) as u32,
+                hash,
+            }
+        });
+        let chunks = chunks.collect();
+        Self::of_chunks(version, ChunkMap { chunks })
+    }
+
+    fn of_chunks(version: &str, map: ChunkMap) -> Self {
+        let lengths = map.chunks.iter().map(|chunk| u64::from(chunk.length));
+        Self {
+            version: version.to_owned(),
+            file: Hash::of(format!("file of {}", map.hash()).as_bytes()),
+            length: lengths.sum(),
+            map: Arc::new(map),
+            requires: Requires::default(),
+        }
+    }
+
     /// The name of its chunk map.
     pub fn chunk_map_hash(&self) -> Hash {
         Hash::of(&self.map.encode())

@@ -83,8 +83,7 @@ impl Bits {
         self.ones == self.length
     }
 
-    /// All that is set here and in neither of the two, at most `limit` of them, from the
-    /// word of `start` on and round to it again.
+    /// All that is set here and in neither of the two, from `start` on and round to it again.
     pub(crate) fn without<'a>(
         &'a self,
         held: &'a Self,
@@ -92,9 +91,16 @@ impl Bits {
         start: usize,
     ) -> impl Iterator<Item = u32> + 'a {
         let words = self.words.len();
-        (0..words).flat_map(move |step| {
+        // the first word comes twice: its end in the beginning, its beginning in the end
+        let head = (1 << (start % WORD)) - 1;
+        (0..=words).flat_map(move |step| {
             let place = (start / WORD + step) % words;
             let mut word = self.words[place] & !held.words[place] & !pending.words[place];
+            if step == 0 {
+                word &= !head;
+            } else if step == words {
+                word &= head;
+            }
             std::iter::from_fn(move || {
                 let bit = (word != 0).then(|| word.trailing_zeros())?;
                 word &= word - 1;
@@ -122,6 +128,22 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_comes_from_any_place_on_and_round_to_it_again() {
+        let (mut has, mut held, mut pending) = (Bits::full(150), Bits::new(150), Bits::new(150));
+        for index in [3, 70, 149] {
+            held.set(index);
+        }
+        pending.set(71);
+        has.clear(10);
+        let left = |index: &u32| ![3, 10, 70, 71, 149].contains(index);
+        for start in [0, 1, 63, 64, 75, 127, 128, 149] {
+            let expected = (start..150).chain(0..start).filter(left);
+            let found = has.without(&held, &pending, start as usize);
+            assert!(found.eq(expected), "from {start}");
+        }
+    }
 
     #[test]
     fn round_trip_and_stray_bits() {

@@ -100,7 +100,7 @@ impl PeerState {
     }
 
     pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
-        self.files.entry(file)
+        self.files.entry(&file)
     }
 
     /// Ends a request, and tells when it was made.
@@ -147,7 +147,12 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn is_source(&self, peer: &Peer) -> bool {
-        match self.standing_of(peer) {
+        self.gives(self.standing_of(peer))
+    }
+
+    /// Whether a peer of such a standing may be asked for bytes.
+    fn gives(&self, standing: Standing) -> bool {
+        match standing {
             Standing::Bundle => true,
             Standing::Member => self.own.is_member(),
             Standing::Door | Standing::Lapsed => false,
@@ -204,10 +209,10 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn control(&mut self, peer: Peer, control: Control) {
-        if !self.peers.contains_key(&peer) {
+        let Some(state) = self.peers.get(&peer) else {
             return;
-        }
-        let standing = self.standing_of(&peer);
+        };
+        let standing = state.standing;
         match control {
             Control::Hello {
                 mesh_id,
@@ -241,10 +246,10 @@ impl<P: Payload> Node<P> {
                     state.drop_idle_files();
                 }
             }
-            Control::Bits { file, bits } if self.is_source(&peer) => {
+            Control::Bits { file, bits } if self.gives(standing) => {
                 self.bits_arrived(peer, file, &bits);
             }
-            Control::Gained { file, indexes } if self.is_source(&peer) => {
+            Control::Gained { file, indexes } if self.gives(standing) => {
                 self.gained_arrived(peer, file, &indexes);
             }
             // whoever does not belong may not know it yet

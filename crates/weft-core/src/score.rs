@@ -121,7 +121,7 @@ impl Accounts {
                 self.peers.remove(&oldest);
             }
         }
-        self.peers.entry(peer)
+        self.peers.entry(&peer)
     }
 }
 

@@ -38,10 +38,13 @@ fn prefix(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
+/// So few are looked through one by one.
+const FEW: usize = 4;
+
 /// At most some thousand entries; to add or remove one moves those behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table<K, V> {
-    /// The first bytes of the keys, beside each other.
+    /// The first bytes of the keys, beside each other; none while there are few.
     prefixes: Vec<u64>,
     entries: Vec<(K, V)>,
 }
@@ -65,16 +68,16 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
-        self.place(key).is_ok()
+        self.find(key).is_some()
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        let place = self.place(key).ok()?;
+        let place = self.find(key)?;
         self.entries.get(place).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.place(key).ok()?;
+        let place = self.find(key)?;
         self.entries.get_mut(place).map(|(_, value)| value)
     }
 
@@ -90,42 +93,40 @@ impl<K: Key, V> Table<K, V> {
 
     /// What was there before goes.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        match self.place(&key) {
-            Ok(place) => self.entries[place].1 = value,
-            Err(place) => {
-                self.prefixes.reserve_exact(1);
-                self.entries.reserve_exact(1);
-                self.prefixes.insert(place, key.prefix());
-                self.entries.insert(place, (key, value));
+        match self.find(&key) {
+            Some(place) => self.entries[place].1 = value,
+            None => {
+                self.add(key, value);
             }
         }
     }
 
     /// The entry of this key, which is made if there is none.
-    pub(crate) fn entry(&mut self, key: K) -> &mut V
+    pub(crate) fn entry(&mut self, key: &K) -> &mut V
     where
         V: Default,
     {
-        if !self.contains_key(&key) {
-            self.insert(key.clone(), V::default());
-        }
-        let place = self.place(&key).unwrap_or_default();
+        let place = match self.find(key) {
+            Some(place) => place,
+            None => self.add(key.clone(), V::default()),
+        };
         &mut self.entries[place].1
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let place = self.find(key)?;
+        let (_, value) = self.entries.remove(place);
+        self.note_prefixes();
+        Some(value)
     }
 
     /// Keeps those of which `keep` says so.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.entries.retain_mut(|(key, value)| keep(key, value));
-        if self.entries.len() < self.prefixes.len() {
-            self.prefixes = self.entries.iter().map(|(key, _)| key.prefix()).collect();
+        if self.entries.len() < self.entries.capacity() {
             self.entries.shrink_to_fit();
+            self.note_prefixes();
         }
-    }
-
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        let place = self.place(key).ok()?;
-        self.prefixes.remove(place);
-        Some(self.entries.remove(place).1)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> + Clone {
@@ -148,18 +149,45 @@ impl<K: Key, V> Table<K, V> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
 
-    fn place(&self, key: &K) -> Result<usize, usize> {
+    fn find(&self, key: &K) -> Option<usize> {
+        if self.prefixes.is_empty() {
+            return self.entries.iter().position(|(one, _)| one == key);
+        }
         let wanted = key.prefix();
         let mut place = self.prefixes.partition_point(|one| *one < wanted);
         // keys are random, but for names, of which there are few
         while self.prefixes.get(place) == Some(&wanted) {
-            match self.entries[place].0.cmp(key) {
-                std::cmp::Ordering::Less => place += 1,
-                std::cmp::Ordering::Equal => return Ok(place),
-                std::cmp::Ordering::Greater => break,
+            if self.entries[place].0 == *key {
+                return Some(place);
             }
+            place += 1;
         }
-        Err(place)
+        None
+    }
+
+    /// One that is not there yet; tells its place.
+    fn add(&mut self, key: K, value: V) -> usize {
+        let place = self.entries.partition_point(|(one, _)| *one < key);
+        self.entries.reserve_exact(1);
+        if self.prefixes.is_empty() {
+            self.entries.insert(place, (key, value));
+            self.note_prefixes();
+        } else {
+            self.prefixes.reserve_exact(1);
+            self.prefixes.insert(place, key.prefix());
+            self.entries.insert(place, (key, value));
+        }
+        place
+    }
+
+    fn note_prefixes(&mut self) {
+        self.prefixes.clear();
+        if self.entries.len() > FEW {
+            let prefixes = self.entries.iter().map(|(key, _)| key.prefix());
+            self.prefixes.extend(prefixes);
+        } else {
+            self.prefixes = Vec::new();
+        }
     }
 }
 
@@ -192,7 +220,7 @@ mod tests {
         assert!(table.keys().eq(&keys));
         assert_eq!(table.at_mut(3).map(|(key, _)| key), Some(keys[3]));
         assert_eq!(table.at(38), None);
-        *table.entry(first) += 7;
+        *table.entry(&first) += 7;
         table.retain(|key, value| *key == first || *value == 5);
         assert!(table.values().eq(&[7, 5]) || table.values().eq(&[5, 7]));
     }

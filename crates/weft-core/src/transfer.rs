@@ -355,7 +355,7 @@ impl<P: Payload> Node<P> {
         state.held.set(index as usize);
         state.figures.bytes_held += length;
         state.figures.bytes_fetched += length;
-        *state.figures.by_peer.entry(from) += 1;
+        *state.figures.by_peer.entry(&from) += 1;
         state.unsynced_bytes += length;
         let sync_us = state
             .sync_due_us

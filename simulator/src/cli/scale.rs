@@ -1,31 +1,36 @@
-//! `weft-sim scale`: one rollout to a large fleet, and what it cost.
+//! `weft-sim scale`
 
 use std::process::ExitCode;
 
 use weft_sim::scale::{self, ScaleSpec};
 
-/// How large.
+use super::{
+    failure::{FAILED, Failure},
+    say::say,
+};
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Nodes.
-    #[arg(long, default_value_t = ScaleSpec::default().nodes)]
+    /// Nodes in all
+    #[arg(long, default_value_t = 1_000)]
     nodes: u32,
-    /// Chunks of the release.
-    #[arg(long, default_value_t = ScaleSpec::default().chunks)]
+    /// Chunks of the release, of 256 KiB each
+    #[arg(long, default_value_t = 256)]
     chunks: u32,
-    /// Sites.
-    #[arg(long, default_value_t = ScaleSpec::default().sites)]
+    /// Sites; 0 for one for each 50 nodes
+    #[arg(long, default_value_t = 0)]
     sites: u32,
-    /// Neighbours of each node.
-    #[arg(long, default_value_t = ScaleSpec::default().neighbours)]
+    /// Neighbours of a node, about
+    #[arg(long, default_value_t = 8)]
     neighbours: u32,
-    /// Seeds everything.
-    #[arg(long, default_value_t = ScaleSpec::default().seed)]
+    /// Moves everything that is drawn
+    #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-pub(crate) fn run(options: &Options) -> ExitCode {
-    let start = std::time::Instant::now();
+// like every other verb
+#[allow(clippy::unnecessary_wraps)]
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let spec = ScaleSpec {
         nodes: options.nodes,
         chunks: options.chunks,
@@ -33,11 +38,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         neighbours: options.neighbours,
         seed: options.seed,
     };
+    let start = std::time::Instant::now();
     let report = scale::run(&spec);
-    println!("{}", report.json(start.elapsed().as_secs_f64()));
-    if report.active == u64::from(spec.nodes) {
+    say(&format!("{}\n", report.json(start.elapsed().as_secs_f64())));
+    Ok(if report.active == u64::from(spec.nodes) {
         ExitCode::SUCCESS
     } else {
-        ExitCode::FAILURE
-    }
+        ExitCode::from(FAILED)
+    })
 }

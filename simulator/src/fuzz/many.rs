@@ -49,10 +49,15 @@ pub struct Tally {
     pub sizes: Vec<(&'static str, Spread)>,
 }
 
-/// Runs seeds until there are no more, time is up, or `stop` is set; `each` is told of every
-/// run as it ends.
-pub fn hunt(hunt: &Hunt, stop: &AtomicBool, each: impl Fn(u64, &Verdict) + Sync) -> Tally {
+/// Runs seeds until there are no more, time is up, or `stop` says so; `each` is told of
+/// every run as it ends.
+pub fn hunt(
+    hunt: &Hunt,
+    stop: impl Fn() -> bool + Sync,
+    each: impl Fn(u64, &Verdict) + Sync,
+) -> Tally {
     let started = Instant::now();
+    let enough = AtomicBool::new(false);
     let next = AtomicU64::new(0);
     let done = Mutex::new((Vec::new(), Sizes::default()));
     let work = || {
@@ -60,7 +65,7 @@ pub fn hunt(hunt: &Hunt, stop: &AtomicBool, each: impl Fn(u64, &Verdict) + Sync)
         loop {
             let late = hunt.time.is_some_and(|time| started.elapsed() >= time);
             let place = next.fetch_add(1, Ordering::Relaxed);
-            if late || stop.load(Ordering::Relaxed) || place >= hunt.count {
+            if late || enough.load(Ordering::Relaxed) || stop() || place >= hunt.count {
                 break;
             }
             let seed = hunt.first_seed.wrapping_add(place);
@@ -73,7 +78,7 @@ pub fn hunt(hunt: &Hunt, stop: &AtomicBool, each: impl Fn(u64, &Verdict) + Sync)
             {
                 done.0.push(Found { seed, verdict });
                 if done.0.len() >= hunt.most_found {
-                    stop.store(true, Ordering::Relaxed);
+                    enough.store(true, Ordering::Relaxed);
                 }
             }
         }

@@ -1,0 +1,184 @@
+//! The world of a scenario before anything happens.
+
+use crate::{
+    disk::VirtualDisk,
+    fleet::{Fleet, Member},
+    mesh::{Admin, NOW_S, VirtualRelease, YEAR_S},
+    registrar::Registrar,
+    scenario::{Bad, Hostile, Network, Scenario},
+    topology::{NetworkModel, Site},
+    world::{NodeSpec, Outage, World},
+};
+
+use super::{Published, puppets::Puppets};
+
+/// A network card without a limit sends so fast.
+const UNLIMITED_BYTES_PER_SEC: u64 = 125_000_000_000;
+
+/// All releases of the file, then those of thieves.
+pub(super) fn releases(scenario: &Scenario) -> Vec<Published> {
+    let mut all: Vec<Published> = Vec::new();
+    for format in &scenario.release {
+        let format = format.get_ref();
+        let (length, chunk) = (format.size.get_ref().0, format.chunk_bytes() as u32);
+        let version = format.version.get_ref();
+        let count = length.div_ceil(u64::from(chunk)) as usize;
+        let shared = format.shared.of(count) as u32;
+        let release = match all.last() {
+            Some(before) => before.release.followed_by(version, length, chunk, shared),
+            None => VirtualRelease::of_length(version, length, chunk),
+        };
+        let new_bytes = new_bytes(&release, all.last());
+        all.push(Published {
+            version: version.clone(),
+            release,
+            new_bytes,
+            at_us: format.at.get_ref().us,
+            by_thief: false,
+            bad: format.bad,
+            id: None,
+        });
+    }
+    for theft in &scenario.theft {
+        let theft = theft.get_ref();
+        let version = theft.version.get_ref();
+        // as large as what the admin published last before
+        let at_us = theft.at.get_ref().us;
+        let like = all
+            .iter()
+            .rev()
+            .find(|one| !one.by_thief && one.at_us <= at_us);
+        let like = like.or(all.first()).map(|one| one.release.clone());
+        let Some(like) = like else { continue };
+        let chunk = like.map.chunks.first().map_or(1, |chunk| chunk.length);
+        all.push(Published {
+            version: version.clone(),
+            release: VirtualRelease::of_length(version, like.length, chunk),
+            new_bytes: like.length,
+            at_us,
+            by_thief: true,
+            bad: Bad::No,
+            id: None,
+        });
+    }
+    all
+}
+
+fn new_bytes(release: &VirtualRelease, before: Option<&Published>) -> u64 {
+    let Some(before) = before else {
+        return release.length;
+    };
+    let both = release.map.chunks.iter().zip(&before.release.map.chunks);
+    let held = both.filter(|(new, old)| new == old);
+    release.length - held.map(|(new, _)| u64::from(new.length)).sum::<u64>()
+}
+
+/// Every site and node, linked; those that are switched on later are off.
+pub(super) fn world(
+    scenario: &Scenario,
+    fleet: &Fleet,
+    seed: u64,
+    admin: &mut Admin,
+) -> (World, Puppets) {
+    let model = match scenario.network {
+        Network::Quantum => NetworkModel::Quantum,
+        Network::Fluid => NetworkModel::Fluid,
+    };
+    let mut world = World::with_network(seed, admin.mesh_id(), model);
+    world.gossip_works = scenario.mesh.gossip;
+    // the world's own first site stays empty: place n is its site n + 1
+    for place in &fleet.places {
+        let site = scenario.site[place.kind].get_ref();
+        let downlink = site.downlink.unwrap_or(site.uplink);
+        world.add_site(Site {
+            name: place.name.clone(),
+            uplink_bytes_per_sec: site.uplink.bytes_per_sec,
+            downlink_bytes_per_sec: downlink.bytes_per_sec,
+            lan_round_trip_us: site.lan_round_trip.us,
+            wan_round_trip_us: site.wan_round_trip.us,
+            loss_ppm: site.loss.ppm,
+        });
+    }
+    let mut registrar = admin.registrar();
+    let mut puppets = Puppets::default();
+    for (index, member) in fleet.nodes.iter().enumerate() {
+        add(
+            scenario,
+            fleet,
+            index,
+            member,
+            &mut world,
+            admin,
+            &mut registrar,
+            &mut puppets,
+        );
+    }
+    world.registrar = Some(registrar);
+    for (one, other) in fleet.lan.iter().chain(&fleet.wan) {
+        world.connect(*one as usize, *other as usize);
+    }
+    for (index, member) in fleet.nodes.iter().enumerate() {
+        if member.on_us > 0 {
+            world.stop(index, Outage::Kill);
+        }
+    }
+    (world, puppets)
+}
+
+/// The world's number of a place.
+pub(super) fn site_of(place: usize) -> usize {
+    place + 1
+}
+
+#[allow(clippy::too_many_arguments)] // one node, and all that it touches
+fn add(
+    scenario: &Scenario,
+    fleet: &Fleet,
+    index: usize,
+    member: &Member,
+    world: &mut World,
+    admin: &mut Admin,
+    registrar: &mut Registrar,
+    puppets: &mut Puppets,
+) {
+    let place = &fleet.places[member.place];
+    let site = scenario.site[place.kind].get_ref();
+    let class = scenario.class.get(member.class).map(toml::Spanned::get_ref);
+    let nic = class.and_then(|class| class.nic).unwrap_or(site.lan);
+    let ahead_s = class.map_or(0, |class| class.clock_skew.ahead_s);
+    let mut spec = NodeSpec {
+        site: site_of(member.place),
+        uplink_bytes_per_sec: match nic.bytes_per_sec {
+            0 => UNLIMITED_BYTES_PER_SEC,
+            some => some,
+        },
+        downlink_bytes_per_sec: nic.bytes_per_sec,
+        cap_fetch_bytes_per_sec: class
+            .and_then(|class| class.fetch_cap)
+            .map(|cap| cap.bytes_per_sec)
+            .filter(|cap| *cap > 0),
+        refuse_new_when_stale: class.is_some_and(|class| class.refuse_new_when_stale),
+        registrar: index == fleet.publisher,
+        wall_s: NOW_S.saturating_add_signed(ahead_s),
+        ..NodeSpec::default()
+    };
+    match member.hostile {
+        Some(Hostile::Corrupt) => spec.corrupts = true,
+        Some(Hostile::Withhold) => spec.withholds = true,
+        Some(Hostile::Stranger) => spec.stranger = true,
+        Some(kind @ (Hostile::FakeHave | Hostile::StaleHead | Hostile::Equivocate)) => {
+            spec.puppet = true;
+            let enrolment = admin.enroll(world.secret_of(index).public());
+            puppets.add(index, kind, enrolment, admin);
+        }
+        None => {}
+    }
+    if spec.stranger || spec.puppet {
+        world.add_node(spec, VirtualDisk::default());
+    } else if member.invited {
+        spec.invitation = Some(registrar.invite(NOW_S + YEAR_S));
+        world.add_node(spec, VirtualDisk::default());
+    } else {
+        world.add_member(admin, spec, VirtualDisk::default());
+    }
+}
