@@ -312,6 +312,10 @@ fn workspace() -> Result<String> {
         manifest.contains(&format!("{ROOMS:?}")),
         "Cargo.toml names no members"
     );
+    // each is built for a minute of use at most
+    for name in ["weft-record", "weft-core", "weft-sim"] {
+        manifest += &format!("\n[profile.release.package.{name}]\nopt-level = 1\n");
+    }
     Ok(manifest)
 }
 

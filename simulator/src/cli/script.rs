@@ -16,7 +16,11 @@ pub(crate) fn read(what: &str) -> Result<Option<Script>, Failure> {
     if let Ok(seed) = what.parse::<u64>() {
         if seed > MOST_SEED {
             let why = format!("seeds end at {MOST_SEED}");
-            return Err(Failure::usage("there is no such seed", why, "choose another"));
+            return Err(Failure::usage(
+                "there is no such seed",
+                why,
+                "choose another",
+            ));
         }
         return Ok(Some(Script::draw(seed)));
     }

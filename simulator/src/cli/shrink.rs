@@ -64,7 +64,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         ),
     ];
     let sizes = sizes.map(|(name, least, whole)| format!("{least} of {whole} {name}"));
-    let spent = if *is_least { "" } else { ", no more were allowed" };
+    let spent = if *is_least {
+        ""
+    } else {
+        ", no more were allowed"
+    };
     say(&format!(
         "{}; {runs} runs{spent}\nreplay with: weft-sim replay {}\n",
         sizes.join(", "),
