@@ -362,7 +362,7 @@ impl Admin {
     /// A head for the next place whose floor is this, whatever its release's counter is:
     /// what a thief, or an admin without a verifier, would sign.
     pub fn force(&mut self, release: RecordId, floor: u64) -> Option<Command> {
-        let newest = self.trust.head(&self.channel()).map(Verified::clone)?;
+        let newest = self.trust.head(&self.channel()).cloned()?;
         let proper = next_head(
             &self.trust,
             &self.channel(),

@@ -19,7 +19,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             runs: 2_000,
-            time: Duration::from_secs(120),
+            time: Duration::from_mins(2),
         }
     }
 }

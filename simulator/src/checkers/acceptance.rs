@@ -6,36 +6,28 @@ use std::{collections::BTreeSet, rc::Rc};
 
 use super::knowledge::{Body, Fact, Held};
 
-pub(super) struct Acceptance;
-
-impl Acceptance {
-    pub(super) fn look(
-        &mut self,
-        node: usize,
-        held: Option<&Held>,
-        accepted: &[Rc<Fact>],
-    ) -> Result<(), String> {
-        let Some(held) = held else {
-            return Ok(());
-        };
-        let none = BTreeSet::new();
-        for fact in accepted {
-            let signed = match &fact.body {
-                Body::Root(root) => {
-                    let mut roots = held.roots();
-                    let before = roots.find(|other| other.version + 1 == root.version);
-                    held.is_signed(root, fact, &none)
-                        && before.is_none_or(|before| held.is_signed(before, fact, &none))
-                }
-                _ => held.roots().any(|root| held.is_signed(root, fact, &none)),
-            };
-            if !signed {
-                let (kind, id, by) = (fact.kind, fact.id, fact.signers.len());
-                return Err(format!(
-                    "node {node}: accepted {kind} {id}, which too few keys signed that may ({by} signatures are right)"
-                ));
+/// Looks at what a node accepted just now.
+pub(super) fn look(node: usize, held: Option<&Held>, accepted: &[Rc<Fact>]) -> Result<(), String> {
+    let Some(held) = held else {
+        return Ok(());
+    };
+    let none = BTreeSet::new();
+    for fact in accepted {
+        let signed = match &fact.body {
+            Body::Root(root) => {
+                let mut roots = held.roots();
+                let before = roots.find(|other| other.version + 1 == root.version);
+                held.is_signed(root, fact, &none)
+                    && before.is_none_or(|before| held.is_signed(before, fact, &none))
             }
+            _ => held.roots().any(|root| held.is_signed(root, fact, &none)),
+        };
+        if !signed {
+            let (kind, id, by) = (fact.kind, fact.id, fact.signers.len());
+            return Err(format!(
+                "node {node}: accepted {kind} {id}, which too few keys signed that may ({by} signatures are right)"
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -52,7 +52,6 @@ pub(super) fn heard(
         return Ok(());
     }
     let inside = match message {
-        Message::Data(..) | Message::Blob(..) => true,
         Message::Control(Control::Records(envelopes)) => envelopes.iter().any(|bytes| {
             let envelope = Envelope::decode(bytes).ok();
             let kind = envelope.and_then(|envelope| Kind::from_number(envelope.kind));
@@ -61,7 +60,9 @@ pub(super) fn heard(
                 Some(Kind::Root | Kind::Revoke | Kind::Enroll | Kind::EnrollRoot)
             )
         }),
-        Message::Control(
+        Message::Data(..)
+        | Message::Blob(..)
+        | Message::Control(
             Control::Digest(_)
             | Control::Want(_)
             | Control::Bits { .. }

@@ -90,7 +90,6 @@ trait Checker {
 /// All safety checkers, on every event.
 pub struct Watch {
     checkers: Vec<Box<dyn Checker>>,
-    acceptance: acceptance::Acceptance,
     /// What each node accepted.
     pub knowledge: Knowledge,
     entries: usize,
@@ -115,7 +114,6 @@ impl Watch {
         ];
         Self {
             checkers,
-            acceptance: acceptance::Acceptance,
             knowledge: Knowledge::default(),
             entries: 0,
             events: 0,
@@ -138,7 +136,7 @@ impl Watch {
             self.entries += 1;
             let accepted = self.knowledge.learn(entry);
             let held = self.knowledge.of(entry.node);
-            if let Err(text) = self.acceptance.look(entry.node, held, &accepted) {
+            if let Err(text) = acceptance::look(entry.node, held, &accepted) {
                 return violation("acceptance", text);
             }
             let view = View {

@@ -31,23 +31,20 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let (hash, held) = match script::read(&options.what)? {
-        Some(script) => {
-            let verdict = fuzz::play(&script);
-            tell(&verdict);
-            (verdict.hash.to_string(), verdict.violations.is_empty())
-        }
-        None => {
-            let loaded = Loaded::read(&options.what, &options.how)?;
-            let bar = Bar::of_run();
-            let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
-                bar.show(progress);
-                true
-            })?;
-            drop(bar);
-            say(&summary(&report));
-            (report.head.trace_hash.clone(), report.holds())
-        }
+    let (hash, held) = if let Some(script) = script::read(&options.what)? {
+        let verdict = fuzz::play(&script);
+        tell(&verdict);
+        (verdict.hash.to_string(), verdict.violations.is_empty())
+    } else {
+        let loaded = Loaded::read(&options.what, &options.how)?;
+        let bar = Bar::of_run();
+        let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
+            bar.show(progress);
+            true
+        })?;
+        drop(bar);
+        say(&summary(&report));
+        (report.head.trace_hash.clone(), report.holds())
     };
     if let Some(expected) = &options.expect {
         if *expected != hash {
@@ -57,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "check out the commit that the report names; the scenario must be the same too",
             ));
         }
-        say(&format!("  the trace hash is the expected one\n"));
+        say("  the trace hash is the expected one\n");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(if held {

@@ -31,7 +31,7 @@ impl Script {
     /// The script that a seed stands for.
     pub fn draw(seed: u64) -> Self {
         let mut draw = Draw { seed, drawn: 0 };
-        let sites = (0..draw.within(SITES)).map(|_| place(&mut draw)).collect();
+        let sites: Vec<Place> = (0..draw.within(SITES)).map(|_| place(&mut draw)).collect();
         let (nodes, count) = members(&mut draw, &sites);
         let links = links(&mut draw, count, nodes.len());
         let releases = models(&mut draw);
@@ -72,7 +72,7 @@ fn place(draw: &mut Draw) -> Place {
 }
 
 /// The nodes, and how many of them are none of the puppets.
-fn members(draw: &mut Draw, sites: &Vec<Place>) -> (Vec<Member>, usize) {
+fn members(draw: &mut Draw, sites: &[Place]) -> (Vec<Member>, usize) {
     let count = draw.within(NODES) as usize;
     let mut roles = vec![Part::Honest; count];
     // different ones, none of them the first

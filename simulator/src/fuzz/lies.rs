@@ -60,8 +60,8 @@ impl Play<'_> {
             }
             Lie::Replay => records(self.archive.iter().rev().cloned().collect()),
             Lie::ForgedHead => {
-                let heads = self.archive.iter().rev();
-                let newest = heads.filter(|bytes| is_a(bytes, Kind::Head)).next();
+                let mut heads = self.archive.iter().rev();
+                let newest = heads.find(|bytes| is_a(bytes, Kind::Head));
                 let envelope = newest.and_then(|bytes| Envelope::decode(bytes).ok());
                 let forged = envelope.map(|mut envelope| {
                     // the last byte of a body is of its time, which no rule looks at
