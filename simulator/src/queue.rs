@@ -59,6 +59,7 @@ impl<T: Copy> Queue<T> {
     }
 
     /// Events that wait.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.length
     }

@@ -19,7 +19,6 @@ use crate::{
     mesh::{Admin, VirtualRelease},
     report::Report,
     scenario::{Bad, Scenario, Share, Until},
-    topology::Timing,
     world::World,
 };
 use metrics::Metrics;
@@ -62,8 +61,6 @@ pub struct Unbuildable {
 
 /// Virtual time between two looks at what nodes told.
 const LOOK_US: u64 = 1_000_000;
-/// Above this many nodes, hashing and writing a chunk are no events of their own.
-const SPLIT_NODES: usize = 1_000;
 
 /// Carries the scenario out. `watch` is told now and then how far it came; once it says
 /// no, the report is made of what there is.
@@ -120,10 +117,7 @@ impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, fleet: Fleet, options: Options) -> Self {
         let mut admin = Admin::with_threshold(options.seed, *scenario.mesh.threshold.get_ref());
         let published = build::releases(scenario);
-        let (mut world, puppets) = build::world(scenario, &fleet, options.seed, &mut admin);
-        if fleet.nodes.len() > SPLIT_NODES {
-            world.set_timing(Timing::Fused);
-        }
+        let (world, puppets) = build::world(scenario, &fleet, options.seed, &mut admin);
         let timeline = Timeline::of(scenario, &fleet, options.seed);
         let wires = Wires::new(&fleet, options.seed);
         let metrics = Metrics::new(&fleet, published.len());

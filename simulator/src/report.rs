@@ -286,7 +286,7 @@ pub struct Cost {
     pub duplicate_bytes: u64,
     /// Chunks thrown away since their digest was wrong.
     pub chunks_corrupt: u64,
-    /// Chunks that honest nodes stored.
+    /// Chunks that nodes stored.
     pub chunks_stored: u64,
     /// Times that an honest node let a peer go.
     pub peers_let_go: u64,

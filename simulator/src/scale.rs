@@ -77,8 +77,8 @@ const SITE_PAUSE_US: u64 = 1_000;
 const LIMIT_US: u64 = 24 * 3_600 * 1_000_000;
 
 impl ScaleReport {
-    /// One JSON object, with the time it took.
-    pub fn json(&self, wall_s: f64) -> String {
+    /// One JSON object, with the time that it took and the most memory that the process had.
+    pub fn json(&self, wall_s: f64, peak_bytes: u64) -> String {
         let ScaleSpec {
             nodes,
             chunks,
@@ -103,7 +103,7 @@ impl ScaleReport {
              \"virtual_us\":{virtual_us},\"events\":{events},\"handle_calls\":{handle_calls},\
              \"chunks_delivered\":{chunks_delivered},\"engine_bytes\":{engine_bytes},\
              \"messages\":{{{messages}}},\
-             \"wall_s\":{wall_s:.3},\"trace_hash\":\"{hash}\"}}"
+             \"wall_s\":{wall_s:.3},\"peak_bytes\":{peak_bytes},\"trace_hash\":\"{hash}\"}}"
         )
     }
 }

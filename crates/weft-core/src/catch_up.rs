@@ -5,7 +5,7 @@ use weft_record::{Envelope, Exchange, Have, Kind, RevokeTarget, TrustDigest};
 
 use crate::{
     bounds,
-    members::Standing,
+    members::{Fingerprint, Standing},
     message::{Control, Message, Payload, Peer},
     node::Node,
     score::Source,
@@ -68,7 +68,7 @@ impl<P: Payload> Node<P> {
         }
         let same = digest == self.own_digest();
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.digest = Some(digest);
+            state.digest = Some(Fingerprint::of(&digest));
         }
         self.heard_digest(peer, &digest, same);
         self.want_untold(peer);
@@ -156,7 +156,7 @@ impl<P: Payload> Node<P> {
         let taken = self.take_in(Source::Peer(peer), envelopes);
         let own = self.own_digest();
         let told = self.peers.get(&peer).and_then(|state| state.digest);
-        let differs = told.is_none_or(|told| told != own);
+        let differs = told != Some(Fingerprint::of(&own));
         let ask = if answers {
             // a record that waits although everything was answered waits for someone else
             differs && (!taken.is_empty() || again)

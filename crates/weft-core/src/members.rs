@@ -51,7 +51,7 @@ pub(crate) struct PeerState {
     /// It was asked too often: it is asked again at this time.
     pub(crate) ask_due_us: Option<u64>,
     /// The digest that it told last.
-    pub(crate) digest: Option<TrustDigest>,
+    pub(crate) digest: Option<Fingerprint>,
     /// It was told, and it told, what is remembered of the other.
     pub(crate) reminded: bool,
     pub(crate) reminds: bool,
@@ -69,6 +69,22 @@ pub(crate) struct PeerState {
     pub(crate) untold_due_us: u64,
     /// What is under way with it of each file.
     pub(crate) files: Table<Hash, PeerFile>,
+}
+
+/// Enough of a digest to see that it is not another one: whoever makes two that look the
+/// same deceives itself alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn of(digest: &TrustDigest) -> Self {
+        let first = |bytes: &[u8; 32]| {
+            let bytes = bytes.first_chunk().copied();
+            u64::from_le_bytes(bytes.unwrap_or_default())
+        };
+        let root = first(digest.root.as_bytes()).rotate_left(32);
+        Self(digest.root_version ^ root ^ first(digest.records.as_bytes()))
+    }
 }
 
 /// One file between this node and a peer.

@@ -32,9 +32,10 @@ use crate::{
 
 /// One node. See the crate's documentation for how a driver runs it.
 pub struct Node<P> {
-    pub(crate) config: Config,
+    // what every chunk needs lies close together, the rest beside it
+    pub(crate) config: Box<Config>,
     pub(crate) now_us: u64,
-    pub(crate) trust: Trust,
+    pub(crate) trust: Box<Trust>,
     pub(crate) memo: Memo,
     pub(crate) random: Random,
     pub(crate) peers: Table<Peer, PeerState>,
@@ -54,7 +55,7 @@ pub struct Node<P> {
     /// What this node holds, until that changes.
     pub(crate) digest: Option<TrustDigest>,
     pub(crate) own: Own,
-    pub(crate) joins: Joins,
+    pub(crate) joins: Box<Joins>,
     pub(crate) accounts: Accounts,
     pub(crate) holdings: Holdings,
     pub(crate) clock: Clock,
@@ -164,7 +165,7 @@ impl<P: Payload> Node<P> {
     pub fn with_memo(config: Config, restored: Restored, now_us: u64, memo: Memo) -> Self {
         let mut node = Self {
             now_us,
-            trust: Trust::new(config.mesh_id),
+            trust: Box::new(Trust::new(config.mesh_id)),
             memo,
             random: Random::new(config.seed),
             peers: Table::default(),
@@ -180,7 +181,7 @@ impl<P: Payload> Node<P> {
             digests_sent_us: None,
             digest: None,
             own: Own::default(),
-            joins: Joins::default(),
+            joins: Box::default(),
             accounts: Accounts::default(),
             holdings: Holdings::default(),
             clock: Clock::new(restored.clock, now_us),
@@ -190,7 +191,7 @@ impl<P: Payload> Node<P> {
             outputs: VecDeque::new(),
             due_us: 0,
             asks_more: true,
-            config,
+            config: Box::new(config),
         };
         node.restore(restored);
         node

@@ -3,8 +3,10 @@
 mod build;
 mod demo;
 mod infer;
+mod plot;
 mod records;
 mod report;
+mod sim;
 mod transfer;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("transfer", transfer::run),
     ("infer", infer::run),
     ("demo", demo::run),
+    ("sim", sim::run),
     ("build", build::run),
 ];
 

@@ -40,10 +40,21 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let start = std::time::Instant::now();
     let report = scale::run(&spec);
-    say(&format!("{}\n", report.json(start.elapsed().as_secs_f64())));
+    say(&format!(
+        "{}\n",
+        report.json(start.elapsed().as_secs_f64(), peak_bytes())
+    ));
     Ok(if report.active == u64::from(spec.nodes) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
     })
+}
+
+/// The most memory that this process had, as the kernel says; 0 where it does not.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
 }

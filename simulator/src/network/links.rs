@@ -122,7 +122,7 @@ impl Links {
     }
 
     /// The numbers of a site's uplink and downlink.
-    pub(super) fn site_links(&self, site: u32) -> (u32, u32) {
+    pub(super) fn site_links(site: u32) -> (u32, u32) {
         (OF_SITE | (2 * site), OF_SITE | (2 * site + 1))
     }
 
@@ -177,8 +177,8 @@ impl Links {
         match self.sites_of(way) {
             (_, None) => ([up, down, NONE, NONE], 2),
             (from, Some(to)) => {
-                let (out, _) = self.site_links(from);
-                let (_, into) = self.site_links(to);
+                let (out, _) = Self::site_links(from);
+                let (_, into) = Self::site_links(to);
                 ([up, out, into, down], HOPS)
             }
         }

@@ -118,7 +118,7 @@ impl Network {
 
     /// Changes what a site's uplink carries, both ways.
     pub(crate) fn set_site(&mut self, now_us: u64, site: usize, rates: Rates) {
-        let (up, down) = self.links.site_links(site as u32);
+        let (up, down) = Links::site_links(site as u32);
         for (link, rate) in [
             (up, rates.up_bytes_per_sec),
             (down, rates.down_bytes_per_sec),

@@ -67,7 +67,7 @@ impl Run<'_> {
             .duplicate_bytes
             .as_ref()
             .map_or(Share::ALL, |share| *share.get_ref());
-        let fetched = self.metrics.stored_bytes + report.cost.duplicate_bytes;
+        let fetched = report.cost.data_bytes;
         let twice = report.cost.duplicate_bytes as u128 * 1_000_000 / u128::from(fetched.max(1));
         let twice = Share {
             ppm: twice.min(1_000_000) as u32,

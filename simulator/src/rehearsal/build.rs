@@ -6,12 +6,14 @@ use crate::{
     mesh::{Admin, NOW_S, VirtualRelease, YEAR_S},
     registrar::Registrar,
     scenario::{Bad, Hostile, Network, Scenario},
-    topology::{NetworkModel, Site},
-    world::{NodeSpec, Outage, World},
+    topology::{NetworkModel, Site, Timing},
+    world::{Keep, NodeSpec, Outage, World},
 };
 
 use super::{Published, puppets::Puppets};
 
+/// Above this many nodes, hashing and writing a chunk are no events of their own.
+const SPLIT_NODES: usize = 1_000;
 /// A network card without a limit sends so fast.
 const UNLIMITED_BYTES_PER_SEC: u64 = 125_000_000_000;
 
@@ -28,6 +30,9 @@ pub(super) fn releases(scenario: &Scenario) -> Vec<Published> {
             Some(before) => before.release.followed_by(version, length, chunk, shared),
             None => VirtualRelease::of_length(version, length, chunk),
         };
+        let mut release = release;
+        release.requires.ram_bytes = format.needs_ram.0;
+        release.requires.disk_bytes = format.needs_disk.0;
         let new_bytes = new_bytes(&release, all.last());
         all.push(Published {
             version: version.clone(),
@@ -86,6 +91,10 @@ pub(super) fn world(
     };
     let mut world = World::with_network(seed, admin.mesh_id(), model);
     world.gossip_works = scenario.mesh.gossip;
+    world.keep(Keep::Milestones);
+    if fleet.nodes.len() > SPLIT_NODES {
+        world.set_timing(Timing::Fused);
+    }
     // the world's own first site stays empty: place n is its site n + 1
     for place in &fleet.places {
         let site = scenario.site[place.kind].get_ref();
@@ -162,6 +171,13 @@ fn add(
         wall_s: NOW_S.saturating_add_signed(ahead_s),
         ..NodeSpec::default()
     };
+    if let Some(class) = class {
+        spec.ram_bytes = class.ram.0;
+        spec.disk_bytes = class.disk.0;
+        if class.hash_rate.bytes_per_sec > 0 {
+            spec.hash_bytes_per_sec = class.hash_rate.bytes_per_sec;
+        }
+    }
     match member.hostile {
         Some(Hostile::Corrupt) => spec.corrupts = true,
         Some(Hostile::Withhold) => spec.withholds = true,
@@ -179,6 +195,6 @@ fn add(
         spec.invitation = Some(registrar.invite(NOW_S + YEAR_S));
         world.add_node(spec, VirtualDisk::default());
     } else {
-        world.add_member(admin, spec, VirtualDisk::default());
+        world.add_member_apart(admin, spec, VirtualDisk::default());
     }
 }

@@ -325,7 +325,7 @@ impl Run<'_> {
             messages: KINDS.iter().map(|kind| traffic.messages(kind)).sum(),
             duplicate_bytes,
             chunks_corrupt: metrics.chunks_corrupt,
-            chunks_stored: metrics.chunks_stored,
+            chunks_stored: self.world.figures().chunks_stored,
             peers_let_go: metrics.let_go_count,
             honest_let_go: self.blamed().len() as u64,
             nodes_fell: metrics.falls,

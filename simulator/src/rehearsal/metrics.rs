@@ -30,9 +30,7 @@ pub(super) struct Metrics {
     /// Peers that some honest node let go.
     pub(super) let_go: BTreeSet<Peer>,
     pub(super) let_go_count: u64,
-    pub(super) chunks_stored: u64,
     pub(super) chunks_corrupt: u64,
-    pub(super) stored_bytes: u64,
     pub(super) records_refused: u64,
     pub(super) strangers_dropped: u64,
     pub(super) joined: u64,
@@ -66,9 +64,7 @@ impl Metrics {
             trouble: BTreeMap::new(),
             let_go: BTreeSet::new(),
             let_go_count: 0,
-            chunks_stored: 0,
             chunks_corrupt: 0,
-            stored_bytes: 0,
             records_refused: 0,
             strangers_dropped: 0,
             joined: 0,
@@ -118,10 +114,6 @@ impl Metrics {
         }
         let known = |id: &RecordId| by_id.get(id).copied();
         match event {
-            Event::ChunkStored { length, .. } => {
-                self.chunks_stored += 1;
-                self.stored_bytes += u64::from(*length);
-            }
             Event::ChunkCorrupt { .. } => self.chunks_corrupt += 1,
             Event::FetchStarted { release, .. } => {
                 if let Some(release) = known(release) {

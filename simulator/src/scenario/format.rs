@@ -171,6 +171,15 @@ pub struct Class {
     pub nic: Option<Rate>,
     /// Most that it fetches a second.
     pub fetch_cap: Option<Rate>,
+    /// What it hashes a second: the speed of its processor, as far as it matters here.
+    #[serde(default = "gigabyte")]
+    pub hash_rate: Rate,
+    /// Its memory.
+    #[serde(default = "eight_gib")]
+    pub ram: Bytes,
+    /// Its free space for models.
+    #[serde(default = "sixty_four_gib")]
+    pub disk: Bytes,
     /// How far its clock is ahead (or, negative, behind).
     #[serde(default)]
     pub clock_skew: Skew,
@@ -195,6 +204,12 @@ pub struct Release {
     /// Chunks that the release before it holds too: those are not fetched again.
     #[serde(default)]
     pub shared: Share,
+    /// Memory that a device must have to run it.
+    #[serde(default)]
+    pub needs_ram: Bytes,
+    /// Free space that a device must have.
+    #[serde(default)]
+    pub needs_disk: Bytes,
     /// Its model misbehaves.
     #[serde(default)]
     pub bad: Bad,
@@ -417,6 +432,20 @@ fn gigabit() -> Rate {
     Rate {
         bytes_per_sec: 125_000_000,
     }
+}
+
+fn gigabyte() -> Rate {
+    Rate {
+        bytes_per_sec: 1_000_000_000,
+    }
+}
+
+fn eight_gib() -> Bytes {
+    Bytes(8 << 30)
+}
+
+fn sixty_four_gib() -> Bytes {
+    Bytes(64 << 30)
 }
 
 fn one_ms() -> Time {

@@ -202,6 +202,14 @@ pub(crate) const TABLES: &[Table] = &[
                 "most that it fetches a second: the node's own cap",
             ],
             [
+                "hash_rate",
+                "rate",
+                "1 GB/s",
+                "what it hashes a second: its processor's speed, as far as it matters here",
+            ],
+            ["ram", "amount", "8 GiB", "its memory"],
+            ["disk", "amount", "64 GiB", "its free space for models"],
+            [
                 "clock_skew",
                 "time, may be negative",
                 "0 s",
@@ -242,6 +250,18 @@ pub(crate) const TABLES: &[Table] = &[
                 "share",
                 "0 %",
                 "chunks that the release before it holds too: not fetched again by who has them",
+            ],
+            [
+                "needs_ram",
+                "amount",
+                "0 B",
+                "memory that a device must have to run it",
+            ],
+            [
+                "needs_disk",
+                "amount",
+                "0 B",
+                "free space that a device must have",
             ],
             [
                 "bad",

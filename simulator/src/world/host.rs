@@ -138,8 +138,8 @@ impl World {
             variant_preference: Vec::new(),
             facts: Facts {
                 architecture: "x86_64".to_owned(),
-                ram_bytes: 8 << 30,
-                disk_bytes: 64 << 30,
+                ram_bytes: spec.ram_bytes,
+                disk_bytes: spec.disk_bytes,
                 isa: Vec::new(),
             },
             cap_fetch_bytes_per_sec: spec.cap_fetch_bytes_per_sec,

@@ -246,14 +246,10 @@ impl World {
         disk.share(&mut self.pool);
         self.disks.push(disk);
         self.neighbours.push(Vec::new());
-        let spec = self.hosts.last().map_or_else(
-            || Arc::new(spec.clone()),
-            |last| {
-                let same = *last.spec == spec;
-                same.then(|| Arc::clone(&last.spec))
-                    .unwrap_or_else(|| Arc::new(spec.clone()))
-            },
-        );
+        // nodes that are alike share what they are
+        let last = self.hosts.last().map(|last| Arc::clone(&last.spec));
+        let same = last.filter(|last| **last == spec);
+        let spec = same.unwrap_or_else(|| Arc::new(spec));
         self.hosts.push(Host::new(spec));
         self.start(index);
         index

@@ -1,8 +1,8 @@
 //! What the core asks for, carried out.
 
 use weft_core::{
-    DisconnectReason, Disk, Event, Input, OpId, Outcome, Output, Payload, ProbeMeasurement,
-    ProbeRequest, SlotKind,
+    DisconnectReason, Disk, Event, Input, Message, OpId, Outcome, Output, Payload,
+    ProbeMeasurement, ProbeRequest, SlotKind,
 };
 use weft_record::{JoinRequest, Name, Verdict};
 
@@ -17,13 +17,18 @@ const SYNC_US: u64 = 4_000;
 const REDIAL_US: u64 = 30_000_000;
 /// A probe run.
 const PROBE_US: u64 = 200_000;
-/// Bytes hashed a microsecond.
-const HASH_BYTES_PER_US: u64 = 1_000;
 
 impl World {
     pub(super) fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
         match output {
-            Output::Send(peer, message) => self.send(index, peer, message, 0),
+            Output::Send(peer, Message::Get(chunk)) => {
+                let after_us = self.busy_us(index);
+                self.send_gets(index, peer, chunk, after_us);
+            }
+            Output::Send(peer, message) => {
+                let after_us = self.busy_us(index);
+                self.send(index, peer, message, after_us);
+            }
             Output::Broadcast(envelope) => self.broadcast(index, envelope),
             Output::Disconnect(peer, reason) => {
                 let Some(other) = self.index_of(&peer) else {
@@ -45,7 +50,12 @@ impl World {
                 if self.timing == Timing::Fused && !payload.is_blob() {
                     self.handle(index, Input::Done(operation, outcome));
                 } else {
-                    self.finish(index, operation, hashing_us(payload.length()), outcome);
+                    self.finish(
+                        index,
+                        operation,
+                        self.hashing_us(index, payload.length()),
+                        outcome,
+                    );
                 }
             }
             Output::Probe(operation, request) => {
@@ -75,8 +85,13 @@ impl World {
     }
 
     /// How long a chunk takes from its arrival until it is hashed and written.
-    pub(super) fn keeping_us(&self, bytes: u64) -> u64 {
-        hashing_us(bytes) + DISK_US
+    pub(super) fn keeping_us(&self, index: usize, bytes: u64) -> u64 {
+        self.hashing_us(index, bytes) + DISK_US
+    }
+
+    fn hashing_us(&self, index: usize, bytes: u64) -> u64 {
+        let rate = self.hosts[index].spec.hash_bytes_per_sec.max(1);
+        1 + bytes * 1_000_000 / rate
     }
 
     fn work_disk(&mut self, index: usize, operation: OpId, disk: Disk<Virtual>) {
@@ -114,7 +129,7 @@ impl World {
     /// An operation will be done so much later.
     fn finish(&mut self, index: usize, operation: OpId, took_us: u64, outcome: Outcome<Virtual>) {
         let outcome = self.outcomes.insert((operation, outcome));
-        let at_us = self.now_us + took_us;
+        let at_us = self.now_us + self.busy_us(index) + took_us;
         self.push_to(at_us, index, |node, life| Happening::Done {
             node,
             life,
@@ -183,8 +198,4 @@ impl World {
             peak_memory_bytes: 1 << 20,
         })
     }
-}
-
-fn hashing_us(bytes: u64) -> u64 {
-    1 + bytes / HASH_BYTES_PER_US
 }

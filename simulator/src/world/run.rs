@@ -5,6 +5,9 @@ use weft_core::Input;
 use super::World;
 use crate::{log::Entry, network::Wake, payload::Virtual, trace};
 
+/// A signature check, on a small computer.
+const CHECK_US: u64 = 60;
+
 /// One thing that is due. What is large waits elsewhere under a number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Happening {
@@ -167,15 +170,19 @@ impl World {
             detail,
         };
         self.log.add(entry, || trace::line(&input));
-        let may_reset = matches!(
+        let has_records = matches!(
             input,
             Input::Command(_)
                 | Input::Gossip(_)
                 | Input::Message(_, weft_core::Message::Control(_))
         );
-        self.handle(index, input);
-        if may_reset {
+        if has_records {
+            let before = self.signature_checks(index);
+            self.handle(index, input);
+            self.charge(index, self.signature_checks(index) - before);
             self.note_reset(index);
+        } else {
+            self.handle(index, input);
         }
         self.drain(index);
     }
@@ -196,6 +203,24 @@ impl World {
         while let Some(output) = node.poll() {
             self.lent.outputs.push_back(output);
         }
+    }
+
+    fn signature_checks(&self, index: usize) -> u64 {
+        let node = self.hosts[index].node.as_ref();
+        node.map_or(0, |node| node.signature_checks())
+    }
+
+    /// Keeps the node's processor busy with signatures: what it asks for comes later.
+    fn charge(&mut self, index: usize, checks: u64) {
+        if checks > 0 {
+            let host = &mut self.hosts[index];
+            host.busy_until_us = host.busy_until_us.max(self.now_us) + checks * CHECK_US;
+        }
+    }
+
+    /// How long the node's processor is busy yet.
+    pub(super) fn busy_us(&self, index: usize) -> u64 {
+        self.hosts[index].busy_until_us.saturating_sub(self.now_us)
     }
 
     /// Carries out what a node asks for.

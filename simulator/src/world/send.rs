@@ -1,6 +1,7 @@
 //! Messages and chunks on their way.
 
-use weft_core::{ChunkRef, Input, Message, Payload, Peer};
+use weft_core::{ChunkRef, Input, Message, Output, Payload, Peer};
+use weft_record::Hash;
 
 use super::{Happening, World};
 use crate::{
@@ -20,7 +21,14 @@ pub(super) struct Parcel {
     pub(super) from: u32,
     /// The life of the sender in which it was sent.
     pub(super) life: u32,
-    pub(super) message: Message<Virtual>,
+    pub(super) content: Content,
+}
+
+/// What travels as one.
+pub(super) enum Content {
+    One(Message<Virtual>),
+    /// Chunks of one file that are asked for at once.
+    Gets(Hash, Vec<u32>),
 }
 
 impl World {
@@ -68,11 +76,46 @@ impl World {
         };
         self.traffic.add(&message, bytes);
         if is_bulk {
-            let cargo = self.pack(from, message, bytes, after_us);
+            let cargo = self.pack((from, to), message, bytes, after_us);
             self.network.begin(self.now_us, way, cargo);
             return;
         }
-        let parcel = self.wrap(from, message);
+        self.dispatch(from, to, Content::One(message), bytes, after_us);
+    }
+
+    /// Asks for a chunk, and for those that the node asks for in the same breath: they travel
+    /// as one, so that they cost one event.
+    pub(super) fn send_gets(&mut self, from: usize, peer: Peer, first: ChunkRef, after_us: u64) {
+        let mut indexes = vec![first.index];
+        while let Some(Output::Send(to, Message::Get(chunk))) = self.lent.outputs.front() {
+            if *to != peer || chunk.file != first.file {
+                break;
+            }
+            indexes.push(chunk.index);
+            self.lent.outputs.pop_front();
+        }
+        let Some(to) = self.index_of(&peer) else {
+            return;
+        };
+        for _ in &indexes {
+            self.traffic.add(&Message::Get(first), CONTROL_BYTES);
+        }
+        let bytes = CONTROL_BYTES * indexes.len() as u64;
+        self.dispatch(
+            from,
+            to,
+            Content::Gets(first.file, indexes),
+            bytes,
+            after_us,
+        );
+    }
+
+    fn dispatch(&mut self, from: usize, to: usize, content: Content, bytes: u64, after_us: u64) {
+        let way = Way {
+            from: from as u32,
+            to: to as u32,
+        };
+        let parcel = self.wrap(from, content);
         let at_us = self.network.control_us(self.now_us, way, bytes) + after_us;
         self.push_to(at_us, to, |node, life| Happening::Message {
             node,
@@ -82,12 +125,18 @@ impl World {
     }
 
     /// A plain chunk is its file's number and its index; anything else is kept whole.
-    fn pack(&mut self, from: usize, message: Message<Virtual>, bytes: u64, after_us: u64) -> Cargo {
+    fn pack(
+        &mut self,
+        (from, to): (usize, usize),
+        message: Message<Virtual>,
+        bytes: u64,
+        after_us: u64,
+    ) -> Cargo {
         let (mut tag, mut index) = (PARCEL, 0);
         let mut delay_us = after_us;
         if let Message::Data(chunk, payload) = &message {
             if self.timing == Timing::Fused {
-                delay_us += self.keeping_us(payload.length());
+                delay_us += self.keeping_us(to, payload.length());
             }
             if let Some(number) = self.pool.number_of(&chunk.file)
                 && self.unpack(number, chunk.index).as_ref() == Some(&message)
@@ -96,7 +145,7 @@ impl World {
             }
         }
         if tag == PARCEL {
-            index = self.wrap(from, message);
+            index = self.wrap(from, Content::One(message));
         }
         Cargo {
             tag,
@@ -114,12 +163,12 @@ impl World {
         Some(Message::Data(ChunkRef { file: *file, index }, payload))
     }
 
-    fn wrap(&mut self, from: usize, message: Message<Virtual>) -> u32 {
+    fn wrap(&mut self, from: usize, content: Content) -> u32 {
         let life = self.hosts[from].life;
         self.parcels.insert(Parcel {
             from: from as u32,
             life,
-            message,
+            content,
         })
     }
 
@@ -129,15 +178,29 @@ impl World {
         };
         let (from, index) = (parcel.from as usize, node as usize);
         let is_whole = self.lives(node, life) && self.hosts[from].life == parcel.life;
-        if is_whole && self.still_linked(index, from) {
-            self.give(index, Input::Message(self.keys[from], parcel.message));
+        if !is_whole || !self.still_linked(index, from) {
+            return;
+        }
+        match parcel.content {
+            Content::One(message) => self.give(index, Input::Message(self.keys[from], message)),
+            Content::Gets(file, indexes) => {
+                for chunk in indexes {
+                    let get = Message::Get(ChunkRef { file, index: chunk });
+                    self.give(index, Input::Message(self.keys[from], get));
+                }
+            }
         }
     }
 
     pub(super) fn chunk_arrives(&mut self, arrival: Arrival) {
         let Cargo { tag, index, .. } = arrival.cargo;
         let message = if tag == PARCEL {
-            self.parcels.take(index).map(|parcel| parcel.message)
+            self.parcels
+                .take(index)
+                .and_then(|parcel| match parcel.content {
+                    Content::One(message) => Some(message),
+                    Content::Gets(..) => None,
+                })
         } else {
             self.unpack(tag, index)
         };

@@ -30,6 +30,12 @@ pub struct NodeSpec {
     pub registrar: bool,
     /// It activates nothing new while the root has run out.
     pub refuse_new_when_stale: bool,
+    /// Bytes that it hashes a second.
+    pub hash_bytes_per_sec: u64,
+    /// Its memory, and its free space for models: a release may need more.
+    pub ram_bytes: u64,
+    /// See above.
+    pub disk_bytes: u64,
     /// What its system clock says when the world begins, seconds since 1970.
     pub wall_s: u64,
 }
@@ -48,6 +54,9 @@ impl Default for NodeSpec {
             invitation: None,
             registrar: false,
             refuse_new_when_stale: false,
+            hash_bytes_per_sec: 1_000_000_000,
+            ram_bytes: 8 << 30,
+            disk_bytes: 64 << 30,
             wall_s: NOW_S,
         }
     }
