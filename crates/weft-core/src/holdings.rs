@@ -26,8 +26,8 @@ struct Reach {
 /// What one peer said, and what it was told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Holding {
-    said: Arc<Reach>,
-    told: Arc<Reach>,
+    said: Option<Arc<Reach>>,
+    told: Option<Arc<Reach>>,
 }
 
 /// How far this node's records go, and went at its start, and what others said of that.
@@ -100,10 +100,9 @@ impl<P: Payload> Node<P> {
         let own = self.own_reach();
         let told = &mut self.accounts.of(peer).holding.told;
         // nearly always: then all peers share one
-        if own.covers(told) {
-            *told = own;
-        } else {
-            Arc::make_mut(told).include(&own);
+        match told {
+            Some(told) if !own.covers(told) => Arc::make_mut(told).include(&own),
+            told => *told = Some(own),
         }
     }
 
@@ -111,9 +110,12 @@ impl<P: Payload> Node<P> {
         if !self.is_member(&peer) {
             return;
         }
-        let held = Arc::clone(&self.accounts.of(peer).holding.said);
-        if digest.root_version < held.root_version {
-            self.remind(peer, &held);
+        let held = self.accounts.of(peer).holding.said.clone();
+        if let Some(held) = held
+            .as_ref()
+            .filter(|held| digest.root_version < held.root_version)
+        {
+            self.remind(peer, held);
         }
         let said = if same {
             self.own_reach()
@@ -121,10 +123,10 @@ impl<P: Payload> Node<P> {
             let root_version = digest.root_version;
             Arc::new(Reach {
                 root_version,
-                heads: held.heads.clone(),
+                heads: held.map(|held| held.heads.clone()).unwrap_or_default(),
             })
         };
-        self.accounts.of(peer).holding.said = said;
+        self.accounts.of(peer).holding.said = Some(said);
     }
 
     pub(crate) fn heard_have(&mut self, peer: Peer, have: &Have) {
@@ -138,7 +140,13 @@ impl<P: Payload> Node<P> {
         for head in &have.heads {
             now.add(&head.channel, (head.epoch, head.seq), head.id);
         }
-        let before = Arc::clone(&self.accounts.of(peer).holding.said);
+        let before = self
+            .accounts
+            .of(peer)
+            .holding
+            .said
+            .clone()
+            .unwrap_or_default();
         let less = before.heads.iter().any(|(channel, (place, _))| {
             // what a reset ended is gone for good reason
             let counts = place.0 >= self.trust.epoch(channel);
@@ -147,7 +155,7 @@ impl<P: Payload> Node<P> {
         if less || now.root_version < before.root_version {
             self.remind(peer, &before);
         }
-        self.accounts.of(peer).holding.said = Arc::new(now);
+        self.accounts.of(peer).holding.said = Some(Arc::new(now));
     }
 
     /// A neighbour remembers what this node held. What it told that neighbour since it
@@ -160,7 +168,13 @@ impl<P: Payload> Node<P> {
             self.fault(peer, bounds::FLOOD_POINTS, "it reminds too often");
             return;
         }
-        let told = Arc::clone(&self.accounts.of(peer).holding.told);
+        let told = self
+            .accounts
+            .of(peer)
+            .holding
+            .told
+            .clone()
+            .unwrap_or_default();
         let known = |channel: &Name| {
             let places = [&*told, &self.holdings.at_start].map(|reach| reach.of(channel));
             places.into_iter().max().flatten()

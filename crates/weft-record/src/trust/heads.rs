@@ -1,5 +1,7 @@
 //! Releases, the heads that name them, and what a channel is at.
 
+use litemap::LiteMap;
+
 use super::{Admission, Missing, Trust, body::Body};
 use crate::{
     Envelope, Fork, Head, Kind, Memo, Name, RecordId, Refusal, Release, Verified,
@@ -187,6 +189,10 @@ impl Trust {
         }
         if self.is_witness(&head, &id) {
             self.witnesses.remove(&head.channel);
+        }
+        if self.lines.is_empty() {
+            // nearly always there is one, and a large mesh holds many such tables
+            self.lines = LiteMap::with_capacity(1);
         }
         let fresh = self.new_line(&head.channel);
         let line = self.lines.entry(head.channel.clone()).or_insert(fresh);
