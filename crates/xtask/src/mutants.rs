@@ -4,6 +4,7 @@
 //! must pass on the core as it is.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
@@ -124,6 +125,8 @@ fn mutants() -> Result<Vec<Mutant>> {
 struct Workshop {
     tree: PathBuf,
     target: PathBuf,
+    /// The simulator as it is, once it was built.
+    sound: OnceCell<PathBuf>,
 }
 
 impl Workshop {
@@ -132,6 +135,7 @@ impl Workshop {
         let workshop = Self {
             tree: folder.join("tree"),
             target: folder.join("target"),
+            sound: OnceCell::new(),
         };
         workshop.restore()?;
         Ok(workshop)
@@ -195,7 +199,7 @@ impl Workshop {
             faults <= FAULTS,
             "caught by {checker}, but {faults} faults are left in {repro_text}"
         );
-        let sound = output(&weft_sim()?, &["replay", &repro_text])?;
+        let sound = output(self.sound()?, &["replay", &repro_text])?;
         ensure!(
             sound.0,
             "the core as it is does not pass {repro_text}:\n{}",
@@ -225,6 +229,18 @@ impl Workshop {
         ensure!(built.success(), "the mutant does not build");
         // its own name, since the next one takes its place
         Ok(self.target.join("release/weft-sim"))
+    }
+
+    /// The simulator as it is: that of continuous integration, so that it is built once.
+    fn sound(&self) -> Result<&Path> {
+        if let Some(built) = self.sound.get() {
+            return Ok(built);
+        }
+        let arguments = ["build", "--release", "--locked", "--bin", "weft-sim"];
+        let built = shell::succeeds("cargo", &arguments)?;
+        ensure!(built, "weft-sim does not build");
+        let path = shell::target().join("release/weft-sim");
+        Ok(self.sound.get_or_init(|| path))
     }
 }
 
@@ -262,23 +278,6 @@ fn catch(program: &Path, seed: u64, caught_by: &[String]) -> Result<(u64, String
         println!("  seed {found}: found by {checker}, which is not who must: {told}");
         seed = found + 1;
     }
-}
-
-/// The simulator as it is, built if it is not.
-fn weft_sim() -> Result<PathBuf> {
-    let arguments = [
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--bin",
-        "weft-sim",
-    ];
-    ensure!(
-        shell::succeeds("cargo", &arguments)?,
-        "weft-sim does not build"
-    );
-    Ok(shell::target().join("release/weft-sim"))
 }
 
 /// Whether it succeeded, and what it said.

@@ -101,6 +101,11 @@ impl<'a> Play<'a> {
             violation: None,
         };
         for index in 0..script.nodes.len() {
+            play.enroll(index);
+        }
+        // all that was signed so far is known to be right
+        play.world.share_memo(play.admin.memo());
+        for index in 0..script.nodes.len() {
             let mut spec = play.spec_of(index);
             if script.nodes[index].role == Part::Joining {
                 spec.invitation = Some(invitation.clone());
@@ -136,6 +141,20 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// What shows that a node belongs, if it does.
+    fn enroll(&mut self, index: usize) {
+        let expires_s = match self.script.nodes[index].role {
+            Part::Joining | Part::Spy => return,
+            Part::Lapsing(after_s) => NOW_S + after_s,
+            _ => NOW_S + 10 * YEAR_S,
+        };
+        let key = self.world.secret_of(index).public();
+        let enrolment = self.admin.enroll_until(key, expires_s);
+        let knowledge = &mut self.watch.knowledge;
+        knowledge.vouch(std::slice::from_ref(&enrolment));
+        self.enrolments.insert(index, enrolment);
+    }
+
     fn add_node(&mut self, index: usize, spec: NodeSpec) {
         let mut disk = VirtualDisk::default();
         if index == 0 {
@@ -143,19 +162,9 @@ impl<'a> Play<'a> {
                 disk.preload(release);
             }
         }
-        let expires_s = match self.script.nodes[index].role {
-            Part::Joining | Part::Spy => None,
-            Part::Lapsing(after_s) => Some(NOW_S + after_s),
-            _ => Some(NOW_S + 10 * YEAR_S),
-        };
-        if let Some(expires_s) = expires_s {
-            let key = self.world.secret_of(index).public();
-            let enrolment = self.admin.enroll_until(key, expires_s);
-            self.watch.knowledge.vouch(std::slice::from_ref(&enrolment));
-            self.enrolments.insert(index, enrolment.clone());
-            disk.save([self.admin.roots(), vec![enrolment]].concat());
+        if let Some(enrolment) = self.enrolments.get(&index) {
+            disk.save([self.admin.roots(), vec![enrolment.clone()]].concat());
         }
-        self.world.share_memo(self.admin.memo());
         self.world.add_node(spec, disk);
     }
 
