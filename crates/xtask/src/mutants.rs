@@ -6,6 +6,7 @@
 use std::{
     cell::OnceCell,
     collections::BTreeSet,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
@@ -301,7 +302,7 @@ fn workspace() -> Result<String> {
             continue;
         }
         if line.starts_with("members = ") {
-            manifest += &format!("members = {ROOMS:?}\n");
+            let _ = writeln!(manifest, "members = {ROOMS:?}");
         } else {
             manifest += line;
             manifest.push('\n');
@@ -313,7 +314,10 @@ fn workspace() -> Result<String> {
     );
     // each is built for a minute of use at most
     for name in ["weft-record", "weft-core", "weft-sim"] {
-        manifest += &format!("\n[profile.release.package.{name}]\nopt-level = 1\n");
+        let _ = writeln!(
+            manifest,
+            "\n[profile.release.package.{name}]\nopt-level = 1"
+        );
     }
     Ok(manifest)
 }

@@ -163,6 +163,10 @@ impl Watch {
                 }
             }
         }
+        // by the node's own reading of its records
+        if let Some(text) = world.unasked.first() {
+            return violation("activation", text.clone());
+        }
         while let Some((puppet, from, message)) = world.heard.get(self.heard) {
             self.heard += 1;
             if let Err(text) = membership::heard(*puppet, message, *from, &view) {

@@ -3,6 +3,7 @@
 //!
 //! A seed becomes a [`Script`] first, which is plain data; [`play`] draws nothing.
 
+mod deeds;
 mod draw;
 mod figures;
 mod heal;
