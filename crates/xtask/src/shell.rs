@@ -70,7 +70,10 @@ pub(crate) fn weft() -> Result<PathBuf> {
     )? {
         bail!("weft does not build");
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release").join("weft"))
+    Ok(target().join("release").join("weft"))
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -22,11 +22,12 @@ use std::{
 
 use weft_core::{Command, Event, Input, Lent, Message, Node, Peer, Slots};
 use weft_keys::SecretKey;
-use weft_record::{Hash, Invitation, MeshId, Name, RecordId};
+use weft_record::{Hash, Invitation, Memo, MeshId, Name, RecordId};
 
 use crate::{
     disk::VirtualDisk,
     fast::{Table, prefix},
+    journal::Journal,
     log::EventLog,
     mesh::Admin,
     network::{Network, Rates},
@@ -71,6 +72,7 @@ pub struct World {
     model: NetworkModel,
     network: Network,
     timing: Timing,
+    shares_memo: bool,
     queue: Queue<Happening>,
     /// Messages on their way.
     parcels: Slab<Parcel>,
@@ -97,6 +99,8 @@ pub struct World {
     pub registrar: Option<Registrar>,
     /// Messages and bytes sent, by kind.
     pub traffic: Traffic,
+    /// What checkers look at, if anybody checks.
+    pub journal: Option<Journal>,
     /// Activations that the node's own records do not ask for.
     pub unasked: Vec<String>,
     /// Nodes whose disk refused records: they may have said more than they kept.
@@ -133,6 +137,7 @@ impl World {
             model,
             network: Network::new(model),
             timing: Timing::default(),
+            shares_memo: false,
             queue: Queue::new(),
             parcels: Slab::default(),
             outcomes: Slab::default(),
@@ -149,6 +154,7 @@ impl World {
             events: Vec::new(),
             registrar: None,
             traffic: Traffic::default(),
+            journal: None,
             unasked: Vec::new(),
             forgetful: BTreeSet::new(),
             floors: BTreeMap::new(),
@@ -200,7 +206,7 @@ impl World {
         records.push(admin.enroll(key));
         disk.save(records);
         // one that all nodes share learns what they check by itself
-        if self.timing == Timing::Split || self.hosts.is_empty() {
+        if !self.shares_memo() || self.hosts.is_empty() {
             self.lent.memo = admin.memo().clone();
         }
         self.add_node(spec, disk)
@@ -218,6 +224,13 @@ impl World {
         records.push(admin.enroll_apart(key));
         disk.save(records);
         self.add_node(spec, disk)
+    }
+
+    /// All nodes use one memo from now on, and begin with this one: each signature is
+    /// checked once a run. Only what a flood costs its sender is counted otherwise.
+    pub fn share_memo(&mut self, memo: &Memo) {
+        self.lent.memo = memo.clone();
+        self.shares_memo = true;
     }
 
     /// The key that the node of this index has, or will have.
@@ -277,6 +290,10 @@ impl World {
         self.timing = timing;
     }
 
+    fn shares_memo(&self) -> bool {
+        self.shares_memo || self.timing == Timing::Fused
+    }
+
     /// Virtual microseconds since the beginning.
     pub fn now_us(&self) -> u64 {
         self.now_us
@@ -300,6 +317,11 @@ impl World {
     /// What a node is.
     pub fn spec(&self, index: usize) -> &NodeSpec {
         &self.hosts[index].spec
+    }
+
+    /// A node's disk, to look at.
+    pub fn peek(&self, index: usize) -> &VirtualDisk {
+        &self.disks[index]
     }
 
     /// A node's disk.

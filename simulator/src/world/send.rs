@@ -51,6 +51,9 @@ impl World {
         let Some(to) = self.index_of(&peer) else {
             return;
         };
+        if let Some(journal) = &mut self.journal {
+            journal.sent(self.now_us, (from, to), &message, &self.disks[from]);
+        }
         let spec = &self.hosts[from].spec;
         let message = match message {
             Message::Data(chunk, payload) if spec.corrupts => {
