@@ -40,7 +40,7 @@ impl Draw {
         // -ln(u) = (64 - log2(n)) ln(2), for n drawn from 1 to 2^64 - 1
         let drawn = self.number().max(1);
         let below_one = (64_u128 << FRACTION_BITS) - log2(drawn);
-        let natural = below_one * LN_2 >> FRACTION_BITS;
+        let natural = (below_one * LN_2) >> FRACTION_BITS;
         ((u128::from(mean) * natural) >> FRACTION_BITS) as u64
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(log2(1), 0);
         assert_eq!(log2(1 << 40), 40 << FRACTION_BITS);
         // log2(10) = 3.321928…
-        assert_eq!(log2(10) * 1_000_000 >> FRACTION_BITS, 3_321_928);
+        assert_eq!((log2(10) * 1_000_000) >> FRACTION_BITS, 3_321_928);
     }
 
     #[test]

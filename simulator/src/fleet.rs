@@ -360,20 +360,16 @@ impl Fleet {
             let kind = self.places[*place].kind;
             !scenario.site[kind].get_ref().dials_only
         };
-        match &site.dials {
-            Some(names) => names
-                .iter()
-                .flat_map(|name| {
-                    ranges(self.named(scenario, name.get_ref()).filter(can_be_dialled))
-                })
-                .collect(),
-            None => {
-                let kinds = [kind, self.places[home].kind];
-                let places = (0..self.places.len())
-                    .filter(|place| kinds.contains(&self.places[*place].kind));
-                ranges(places.filter(can_be_dialled))
-            }
+        if let Some(names) = &site.dials {
+            let named = |name: &Spanned<String>| {
+                ranges(self.named(scenario, name.get_ref()).filter(can_be_dialled))
+            };
+            return names.iter().flat_map(named).collect();
         }
+        let kinds = [kind, self.places[home].kind];
+        let places = 0..self.places.len();
+        let places = places.filter(|place| kinds.contains(&self.places[*place].kind));
+        ranges(places.filter(can_be_dialled))
     }
 }
 

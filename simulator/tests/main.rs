@@ -1,6 +1,7 @@
 //! The core in a virtual mesh: one file a concern, one behaviour a test.
 #![allow(clippy::unwrap_used)]
 
+mod behaviour;
 mod catch_up;
 mod compromise;
 mod faults;
@@ -10,7 +11,9 @@ mod networks;
 mod page;
 mod ready;
 mod reference;
+mod regressions;
 mod restore;
 mod scores;
 mod slow;
 mod transcripts;
+mod verbs;

@@ -1,6 +1,6 @@
 //! `weft-sim compare`
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use weft_sim::{
     report::{Comparison, Report},
@@ -116,10 +116,14 @@ impl Options {
         for (flag, Setting { path, value }) in
             sets.chain(others.map(|setting| ("--other-set", setting)))
         {
-            command += &format!(" {flag} {}", quoted(&format!("{path}={value}")));
+            let _ = write!(command, " {flag} {}", quoted(&format!("{path}={value}")));
         }
         if self.scale != Share::ALL {
-            command += &format!(" --scale {}", self.scale.to_string().replace(' ', ""));
+            let _ = write!(
+                command,
+                " --scale {}",
+                self.scale.to_string().replace(' ', "")
+            );
         }
         command
     }

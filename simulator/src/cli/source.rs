@@ -1,7 +1,7 @@
 //! Scenarios as the command line names them: a file, or one that comes with the program;
 //! with the keys that are set beside.
 
-use std::{ops::Range, path::Path};
+use std::{fmt::Write as _, ops::Range, path::Path};
 
 use weft_sim::{
     Options, Progress, rehearse,
@@ -109,10 +109,10 @@ impl Loaded {
         let mut command = format!("weft-sim replay {} --seed {seed}", quoted(&self.name));
         if self.options.scale != Share::ALL {
             let share = self.options.scale.to_string().replace(' ', "");
-            command += &format!(" --scale {share}");
+            let _ = write!(command, " --scale {share}");
         }
         for Setting { path, value } in &self.settings {
-            command += &format!(" --set {}", quoted(&format!("{path}={value}")));
+            let _ = write!(command, " --set {}", quoted(&format!("{path}={value}")));
         }
         command
     }

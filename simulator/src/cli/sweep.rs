@@ -1,6 +1,6 @@
 //! `weft-sim sweep`
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use weft_sim::{
     report::{COMMIT, Report, Sweep, SweepPoint},
@@ -124,13 +124,17 @@ impl Options {
             self.seeds
         );
         for Setting { path, value } in &self.settings {
-            command += &format!(" --set {}", quoted(&format!("{path}={value}")));
+            let _ = write!(command, " --set {}", quoted(&format!("{path}={value}")));
         }
         if let Some(seed) = self.seed {
-            command += &format!(" --seed {seed}");
+            let _ = write!(command, " --seed {seed}");
         }
         if self.scale != Share::ALL {
-            command += &format!(" --scale {}", self.scale.to_string().replace(' ', ""));
+            let _ = write!(
+                command,
+                " --scale {}",
+                self.scale.to_string().replace(' ', "")
+            );
         }
         command
     }

@@ -61,7 +61,7 @@ impl Puppets {
         if self.contending.is_some() || !self.by_index.values().any(equivocates) {
             return;
         }
-        let sides = ["one side", "other side"].map(|side| {
+        let sides = ["666.0.1", "666.0.2"].map(|side| {
             let mut thief = admin.thief(&[("head", 1), ("release", 1)]);
             let chunk = release.map.chunks.first().map_or(1, |chunk| chunk.length);
             let forged = VirtualRelease::of_length(side, release.length, chunk);

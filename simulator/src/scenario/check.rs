@@ -256,6 +256,7 @@ impl Check<'_> {
         for release in &self.scenario.release {
             let release = release.get_ref();
             let version = release.version.get_ref();
+            self.version(&release.version, found);
             if !versions.insert(version.clone()) {
                 self.say(
                     found,
@@ -298,6 +299,7 @@ impl Check<'_> {
         }
         for theft in &self.scenario.theft {
             let theft = theft.get_ref();
+            self.version(&theft.version, found);
             if !versions.insert(theft.version.get_ref().clone()) {
                 self.say(
                     found,
@@ -306,6 +308,28 @@ impl Check<'_> {
                     "write a version that nobody publishes, such as \"6.6.6\"",
                 );
             }
+        }
+    }
+
+    /// Three numbers and, behind a dash or a plus, words: what a release may carry.
+    fn version(&self, version: &Spanned<String>, found: &mut Found) {
+        let text = version.get_ref();
+        let (core, tail) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));
+        let parts: Vec<&str> = core.split('.').collect();
+        let is_number = |part: &&str| {
+            let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+            !part.is_empty() && digits && (*part == "0" || !part.starts_with('0'))
+        };
+        let is_tail = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
+        let good_tail = tail.len() != 1 && tail.bytes().all(is_tail);
+        if parts.len() != 3 || !parts.iter().all(is_number) || !good_tail || text.len() > 32 {
+            let why = format!("{text:?} is not a version");
+            self.say(
+                found,
+                version.span(),
+                why,
+                "write three numbers, such as \"1.2.3\" or \"1.2.3-rc.1\"",
+            );
         }
     }
 

@@ -77,6 +77,7 @@ pub fn from_csv(source: Source<'_>, size: &str) -> Result<String, Mistake> {
     );
     let mut record = csv::StringRecord::new();
     let mut rows = 0;
+    let mut dialled: Vec<String> = Vec::new();
     loop {
         let start = reader.position().clone();
         match reader.read_record(&mut record) {
@@ -92,10 +93,14 @@ pub fn from_csv(source: Source<'_>, size: &str) -> Result<String, Mistake> {
         let row: Row = record
             .deserialize(Some(&headers))
             .map_err(|error| source.mistake(span.clone(), error.to_string(), "check the cells"))?;
-        row.write(&mut text).map_err(|told| {
-            let (why, next) = told.split_once(PART).unwrap_or((&told, "check the cells"));
-            source.mistake(span, why, next)
-        })?;
+        row.write(&mut text, &parents(&dialled, rows))
+            .map_err(|told| {
+                let (why, next) = told.split_once(PART).unwrap_or((&told, "check the cells"));
+                source.mistake(span, why, next)
+            })?;
+        if !matches!(row.dials_only.as_str(), "yes" | "true") {
+            dialled.push(row.clean_name());
+        }
         rows += 1;
     }
     if rows == 0 {
@@ -104,14 +109,32 @@ pub fn from_csv(source: Source<'_>, size: &str) -> Result<String, Mistake> {
     Ok(text)
 }
 
+/// Sites that all dial the first one, at most; further ones dial sites before them.
+const AROUND_FIRST: usize = 100;
+/// Sites that dial one of those.
+const AROUND_EACH: usize = 8;
+
+/// Whom the site of this line dials, where they are too many to dial the first.
+fn parents(dialled: &[String], row: usize) -> Vec<&String> {
+    if row <= AROUND_FIRST {
+        return Vec::new();
+    }
+    let place = row / AROUND_EACH;
+    dialled.iter().skip(place).take(2).collect()
+}
+
 impl Row {
-    fn write(&self, text: &mut String) -> Result<(), String> {
+    fn clean_name(&self) -> String {
+        self.name.replace(['"', '\\'], "'")
+    }
+
+    fn write(&self, text: &mut String, parents: &[&String]) -> Result<(), String> {
         let whole = |cell: &str, column: &str| {
             cell.parse::<u32>().map_err(|_| {
                 format!("{cell:?} is not a number of {column}{PART}write a whole number")
             })
         };
-        let clean = self.name.replace(['"', '\\'], "'");
+        let clean = self.clean_name();
         let _ = write!(
             text,
             "\n[[site]]\nname = \"{clean}\"\nnodes = {}\n",
@@ -139,6 +162,10 @@ impl Row {
             "" | "no" | "false" => {}
             "yes" | "true" => text.push_str("dials_only = true\n"),
             other => return Err(format!("dials_only is {other:?}{PART}write yes or no")),
+        }
+        if !parents.is_empty() {
+            let names: Vec<String> = parents.iter().map(|name| format!("\"{name}\"")).collect();
+            let _ = writeln!(text, "dials = [{}]", names.join(", "));
         }
         if !self.open.is_empty() {
             let hours: Vec<&str> = self.open.split_whitespace().collect();

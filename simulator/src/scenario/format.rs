@@ -171,7 +171,7 @@ pub struct Class {
     pub nic: Option<Rate>,
     /// Most that it fetches a second.
     pub fetch_cap: Option<Rate>,
-    /// What it hashes a second: the speed of its processor, as far as it matters here.
+    /// How fast it hashes a chunk; several are hashed side by side.
     #[serde(default = "gigabyte")]
     pub hash_rate: Rate,
     /// Its memory.

@@ -205,7 +205,7 @@ pub(crate) const TABLES: &[Table] = &[
                 "hash_rate",
                 "rate",
                 "1 GB/s",
-                "what it hashes a second: its processor's speed, as far as it matters here",
+                "how fast it hashes a chunk; several are hashed side by side",
             ],
             ["ram", "amount", "8 GiB", "its memory"],
             ["disk", "amount", "64 GiB", "its free space for models"],

@@ -30,7 +30,7 @@ pub struct NodeSpec {
     pub registrar: bool,
     /// It activates nothing new while the root has run out.
     pub refuse_new_when_stale: bool,
-    /// Bytes that it hashes a second.
+    /// How fast it hashes a chunk; several are hashed side by side.
     pub hash_bytes_per_sec: u64,
     /// Its memory, and its free space for models: a release may need more.
     pub ram_bytes: u64,
