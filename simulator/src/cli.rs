@@ -13,6 +13,8 @@ mod run;
 mod say;
 mod scale;
 mod scenarios;
+mod script;
+mod shrink;
 mod source;
 mod sweep;
 
@@ -47,12 +49,14 @@ enum Verb {
     Scenarios(scenarios::Options),
     /// Make a scenario from a table of sites
     FromCsv(from_csv::Options),
-    /// Run a scenario or a fuzz seed again and compare its trace hash
+    /// Run a scenario, a fuzz seed or a fault script again and compare its trace hash
     Replay(replay::Options),
     /// Spread one release over a fleet of any size, and count: one JSON object
     Scale(scale::Options),
     /// Break random meshes while the checkers watch
     Fuzz(fuzz::Options),
+    /// Look for a smaller run that breaks the same promise
+    Shrink(shrink::Options),
     /// Hold the golden seeds against their committed trace hashes
     Golden(golden::Options),
 }
@@ -72,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Replay(options) => replay::run(options),
         Verb::Scale(options) => scale::run(options),
         Verb::Fuzz(options) => fuzz::run(options),
+        Verb::Shrink(options) => shrink::run(options),
         Verb::Golden(options) => golden::run(options),
     };
     result.unwrap_or_else(|failure| failure.tell())

@@ -139,6 +139,54 @@ impl VirtualDisk {
         })
     }
 
+    /// Whether a chunk lies on the disk, right or wrong.
+    pub fn holds(&self, file: &Hash, index: u32) -> bool {
+        let state = self.file(file);
+        state.is_some_and(|state| state.present.contains(index))
+    }
+
+    /// Whether a power cut would leave the file whole.
+    pub fn is_durable(&self, file: &Hash) -> bool {
+        let state = self.file(file);
+        state.is_some_and(|state| {
+            let mut chunks = 0..state.map.chunks.len() as u32;
+            state.complete && chunks.all(|index| state.synced.contains(index))
+        })
+    }
+
+    /// What lies on the disk of a chunk.
+    pub fn chunk(&self, file: &Hash, index: u32) -> Option<Hash> {
+        self.file(file)?.digest(index)
+    }
+
+    /// Whether some file has a chunk of these bytes.
+    pub fn holds_bytes(&self, digest: &Hash) -> bool {
+        let mut held = self.files.iter().flat_map(VirtualFile::digests);
+        held.any(|held| held == *digest)
+    }
+
+    /// Whether a file was begun.
+    pub fn knows(&self, file: &Hash) -> bool {
+        self.file(file).is_some()
+    }
+
+    /// Whether a chunk map lies on the disk.
+    pub fn holds_blob(&self, hash: &Hash) -> bool {
+        self.blobs.iter().any(|(held, _)| held == hash)
+    }
+
+    /// The first chunk of a file that is there, at or after an index.
+    pub fn present_from(&self, file: &Hash, index: u32) -> Option<u32> {
+        let state = self.file(file)?;
+        let mut chunks = index..state.map.chunks.len() as u32;
+        chunks.find(|index| state.present.contains(*index))
+    }
+
+    /// Slots of all channels.
+    pub fn all_slots(&self) -> impl Iterator<Item = Slots> {
+        self.channels.iter().map(VirtualSlots::told)
+    }
+
     /// Slots of a channel.
     pub fn slots(&self, channel: &Name) -> Slots {
         let slots = self.slots_of(channel);

@@ -8,7 +8,7 @@ use weft_record::{
     Action, Admission, Beacon, BeaconHead, ChunkEntry, ChunkMap, Control, Envelope, FileEntry,
     Hash, Head, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors, Probe, ProbeLimits, ProbeSet,
     RecordId, Release, Requires, Reset, Revoke, RevokeTarget, Role, Root, Scope, Trust, Validity,
-    Variant, Verified, codec, mesh_id_of, next_head, next_root, seal,
+    Variant, Verified, codec, head_after, mesh_id_of, next_head, next_root, seal,
 };
 
 use crate::registrar::{Registrar, enrolment};
@@ -343,7 +343,9 @@ impl Admin {
             .trust
             .head(&self.channel())
             .map(|head| (**head).clone());
-        let head = next_head(&self.trust, &self.channel(), id, Hash::ZERO, NOW_S);
+        // what it signed may lack signatures, so that not even the thief accepts it
+        let named = (id, record.counter);
+        let head = head_after(&self.trust, &self.channel(), named, Hash::ZERO, NOW_S);
         let head = head.ok().or(newest.map(|newest| Head {
             seq: newest.seq + 1,
             release: id,
@@ -357,10 +359,54 @@ impl Admin {
         )
     }
 
+    /// A head for the next place whose floor is this, whatever its release's counter is:
+    /// what a thief, or an admin without a verifier, would sign.
+    pub fn force(&mut self, release: RecordId, floor: u64) -> Option<Command> {
+        let newest = self.trust.head(&self.channel()).cloned()?;
+        let proper = next_head(
+            &self.trust,
+            &self.channel(),
+            newest.release,
+            Hash::ZERO,
+            NOW_S,
+        );
+        let head = Head {
+            release,
+            counter_floor: floor,
+            ..proper.ok()?
+        };
+        let head = self.sign("head", Kind::Head, codec::encode(&head));
+        Some(Command::Import(vec![head.encode()]))
+    }
+
+    /// Takes in what was published elsewhere, as far as it counts here.
+    pub fn hear(&mut self, published: &Command) {
+        let Command::Import(envelopes) = published else {
+            return;
+        };
+        for envelope in envelopes
+            .iter()
+            .filter_map(|one| Envelope::decode(one).ok())
+        {
+            let id = envelope.record_id();
+            let admitted = self.trust.admit(envelope.clone(), NOW_S, &mut self.memo);
+            if matches!(admitted, Ok(Admission::New(Kind::Head, _)))
+                && let Some(named) = self.release_of(&id)
+            {
+                self.archive.insert(id, [envelope, named]);
+            }
+        }
+    }
+
     /// A head that names a release once more.
     pub fn point_at(&mut self, release: RecordId) -> Command {
         let head = self.head(release, None);
         Command::Import(vec![head.encode()])
+    }
+
+    /// Whether a head may name this release now.
+    pub fn may_point_at(&self, release: RecordId) -> bool {
+        next_head(&self.trust, &self.channel(), release, Hash::ZERO, NOW_S).is_ok()
     }
 
     /// The newest head.
@@ -474,6 +520,13 @@ impl Admin {
         let envelope = self.sign("beacon", Kind::Beacon, codec::encode(&beacon));
         self.admit(&envelope);
         Command::Import(vec![envelope.encode()])
+    }
+
+    fn release_of(&self, head: &RecordId) -> Option<Envelope> {
+        let mut heads = self.trust.heads(&self.channel()).iter();
+        let head = heads.find(|held| held.id() == *head)?;
+        let release = self.trust.release(&head.release)?;
+        Some(release.envelope().clone())
     }
 
     fn head(&mut self, release: RecordId, floor: Option<u64>) -> Envelope {

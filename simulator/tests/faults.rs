@@ -74,7 +74,7 @@ fn resumes_after(outage: Outage, seed: u64) {
     world.run(SECOND_US, |_| false);
     world.start(1);
     assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, id)));
-    assert_eq!(checkers::no_refetch(&mut world, 1), Vec::new());
+    assert_eq!(checkers::no_refetch(&world, 1), Vec::new());
     let writes = world.disk(1).chunk_writes;
     match outage {
         Outage::Kill => assert_eq!(writes, 64, "nothing written is fetched again"),
@@ -239,7 +239,7 @@ fn a_full_disk_waits_and_loses_nothing() {
     assert!(status.channels[0].reason.contains("no space"), "{status:?}");
     world.disk(1).full = false;
     assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, id)));
-    assert_eq!(checkers::no_refetch(&mut world, 1), Vec::new());
+    assert_eq!(checkers::no_refetch(&world, 1), Vec::new());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod networks;
 mod page;
 mod ready;
 mod reference;
+mod regressions;
 mod restore;
 mod scores;
 mod slow;

@@ -8,6 +8,7 @@ use crate::{
     bounds,
     file::{FilePhase, FileState},
     io::{DisconnectReason, Disk, Outcome},
+    members::{Fingerprint, Standing},
     message::{Message, Payload, Peer},
     node::{Node, Pending},
 };
@@ -150,18 +151,31 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn schedule_blobs(&mut self) {
-        let members: Vec<Peer> = self.sources().collect();
+        // whoever knows as much as this node is more likely to have what that names; a
+        // bundle tells no digest
+        let own = Some(Fingerprint::of(&self.own_digest()));
+        let knows = |peer: &Peer| {
+            let state = self.peers.get(peer);
+            state.is_some_and(|state| state.standing == Standing::Bundle || state.digest == own)
+        };
+        let (knowing, others): (Vec<Peer>, Vec<Peer>) = self.sources().partition(knows);
         let now_us = self.now_us;
         let mut asks = Vec::new();
         for (hash, blob) in self.blobs.iter_mut() {
             if blob.asked.is_some() || blob.busy || blob.retry_us > now_us {
                 continue;
             }
-            let candidates: Vec<Peer> = members
-                .iter()
-                .filter(|peer| !blob.refused.contains(peer))
-                .copied()
-                .collect();
+            let open = |peers: &[Peer]| -> Vec<Peer> {
+                let peers = peers.iter();
+                peers
+                    .filter(|peer| !blob.refused.contains(peer))
+                    .copied()
+                    .collect()
+            };
+            let mut candidates = open(&knowing);
+            if candidates.is_empty() {
+                candidates = open(&others);
+            }
             if candidates.is_empty() {
                 // everybody was asked: a new round a little later
                 if !blob.refused.is_empty() {

@@ -2,6 +2,7 @@
 
 mod build;
 mod demo;
+mod fidelity;
 mod infer;
 mod plot;
 mod records;
@@ -26,17 +27,24 @@ pub(crate) struct Options {
     /// Renew the subject's section of docs/benchmarks.md.
     #[arg(long)]
     write: bool,
+    /// With fidelity: only this story.
+    #[arg(long)]
+    case: Option<String>,
+    /// With fidelity: how often each story is played; the middle counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
-type Bench = fn() -> Result<Vec<Figure>>;
+type Bench = fn(&Options) -> Result<Vec<Figure>>;
 
 const BENCHES: &[(&str, Bench)] = &[
-    ("records", records::run),
-    ("transfer", transfer::run),
-    ("infer", infer::run),
-    ("demo", demo::run),
-    ("sim", sim::run),
-    ("build", build::run),
+    ("records", |_| records::run()),
+    ("transfer", |_| transfer::run()),
+    ("infer", |_| infer::run()),
+    ("demo", |_| demo::run()),
+    ("sim", |_| sim::run()),
+    ("fidelity", fidelity::run),
+    ("build", |_| build::run()),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -54,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             .join(", ")
     );
     for (name, bench) in chosen {
-        let report = Report::new(name, bench()?)?;
+        let report = Report::new(name, bench(options)?)?;
         if !options.json {
             println!("{}", report.table());
         }

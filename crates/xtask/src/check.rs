@@ -13,7 +13,7 @@ use crate::{generate, shell};
 /// Which steps.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only these steps (format, lint, audit, generated, test, demo, fuzz).
+    /// Only these steps (format, lint, audit, generated, test, demo, fuzz, mutants).
     steps: Vec<String>,
 }
 
@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     ("test", test),
     ("demo", demo),
     ("fuzz", fuzz),
+    ("mutants", mutants),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -243,6 +244,21 @@ fn fuzz() -> Result<Counts> {
     let mut counts = Counts::default();
     for verb in [&["golden"][..], &["golden"], &["fuzz", "--count", "200"]] {
         let passed = one(shell::succeeds("cargo", &[&run[..], verb].concat())?);
+        counts.passed += passed.passed;
+        counts.failed += passed.failed;
+    }
+    Ok(counts)
+}
+
+/// Every patch applies, and one mutant of each crate is caught; `cargo xtask mutants` looks
+/// at all of them.
+fn mutants() -> Result<Counts> {
+    let mut counts = Counts::default();
+    for arguments in [&["--apply-only"][..], &["stranger-served", "fork-ignored"]] {
+        let passed = one(shell::succeeds(
+            "cargo",
+            &[&["xtask", "mutants"][..], arguments].concat(),
+        )?);
         counts.passed += passed.passed;
         counts.failed += passed.failed;
     }

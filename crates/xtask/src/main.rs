@@ -1,4 +1,4 @@
-//! The chores of the repository: `cargo xtask check | gen | bench | fuzz`.
+//! The chores of the repository: `cargo xtask check | gen | bench | fuzz | mutants`.
 // a chore's output is its purpose
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod generate;
+mod mutants;
 mod shell;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,8 @@ enum Chore {
     Bench(bench::Options),
     /// Searches for inputs that break a decoder; see tests/fuzz/README.md.
     Fuzz(fuzz::Options),
+    /// Breaks the core on purpose, one way at a time, and demands that the simulator notices.
+    Mutants(mutants::Options),
 }
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -41,5 +44,6 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Chore::Gen { check } => generate::run(check),
         Chore::Bench(options) => bench::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::Mutants(options) => mutants::run(&options),
     }
 }

@@ -58,15 +58,22 @@ pub(crate) fn children_cpu_s() -> f64 {
     ticks / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// The `weft` binary of the one optimized profile, built if it is not.
+/// The `weft` binary of the one optimized profile, built if it is not; or the one that
+/// `WEFT_BINARY` names.
 pub(crate) fn weft() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WEFT_BINARY") {
+        return Ok(named.into());
+    }
     if !succeeds(
         "cargo",
         &["build", "--release", "--locked", "--bin", "weft"],
     )? {
         bail!("weft does not build");
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release").join("weft"))
+    Ok(target().join("release").join("weft"))
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -8,6 +8,7 @@ use super::{
     failure::{FAILED, Failure},
     progress::Bar,
     say::say,
+    script::{self, tell},
     source::{How, Loaded},
 };
 
@@ -15,10 +16,12 @@ use super::{
 #[command(
     after_help = "Every report ends with the line that replays it. Examples:
   weft-sim replay clinic-chain --seed 7 --expect HASH
-  weft-sim replay 1042"
+  weft-sim replay 1042
+  weft-sim replay repro.toml"
 )]
 pub(crate) struct Options {
-    /// A scenario file, the name of a ready one, or the number of a fuzz seed
+    /// A scenario file, the name of a ready one, the number of a fuzz seed, or a file that
+    /// `weft-sim shrink` wrote
     what: String,
     #[command(flatten)]
     how: How,
@@ -28,8 +31,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let (hash, held) = if let Ok(seed) = options.what.parse() {
-        replay_fuzz(seed)
+    let (hash, held) = if let Some(script) = script::read(&options.what)? {
+        let verdict = fuzz::play(&script);
+        tell(&verdict);
+        (verdict.hash.to_string(), verdict.violations.is_empty())
     } else {
         replay_scenario(options)?
     };
@@ -61,18 +66,4 @@ fn replay_scenario(options: &Options) -> Result<(String, bool), Failure> {
     drop(bar);
     say(&summary(&report));
     Ok((report.head.trace_hash.clone(), report.holds()))
-}
-
-fn replay_fuzz(seed: u64) -> (String, bool) {
-    let verdict = fuzz::run(seed);
-    say(&format!(
-        "seed {seed} hash {} events {} virtual {} ms\n",
-        verdict.hash,
-        verdict.events,
-        verdict.virtual_us / 1_000
-    ));
-    for violation in &verdict.violations {
-        say(&format!("{}\n", violation.0));
-    }
-    (verdict.hash.to_string(), verdict.violations.is_empty())
 }

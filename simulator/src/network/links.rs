@@ -1,6 +1,6 @@
 //! Links: their rates, what they carried, and the lane for control messages.
 
-use super::{Way, loss};
+use super::{Way, framing, loss};
 use crate::topology::{Site, SiteTraffic};
 
 /// No link, no queue, nobody.
@@ -9,6 +9,8 @@ pub(super) const NONE: u32 = u32::MAX;
 const OF_SITE: u32 = 1 << 31;
 /// Longest path: two NICs, an uplink and a downlink.
 pub(super) const HOPS: usize = 4;
+/// The rate of a link that carries nothing: what it serves takes days.
+pub(crate) const STOPPED_BYTES_PER_SEC: u64 = 1;
 /// A second, in microseconds.
 pub(super) const SECOND_US: u64 = 1_000_000;
 
@@ -218,7 +220,8 @@ impl Links {
         let mut at_us = now_us;
         for &link in &all[..count] {
             let link = self.get_mut(link);
-            if link.rate == 0 {
+            // on one that is stopped it is not the link that holds them back
+            if link.rate <= STOPPED_BYTES_PER_SEC {
                 continue;
             }
             at_us = at_us.max(link.control_until_us) + bytes * SECOND_US / link.rate;
@@ -228,6 +231,24 @@ impl Links {
             }
         }
         at_us + self.latency_us(way)
+    }
+
+    /// What comes back for so many bytes: it takes its share of the links of the way back,
+    /// and nothing waits for it.
+    pub(super) fn acknowledge(&mut self, now_us: u64, way: Way, wire: u64) {
+        let back = Way {
+            from: way.to,
+            to: way.from,
+        };
+        let bytes = framing::acknowledgement_bytes(wire);
+        self.count(back, bytes);
+        let (all, count) = self.links_of(back);
+        for &link in &all[..count] {
+            let link = self.get_mut(link);
+            if link.rate > 0 && link.busy_until_us > now_us {
+                link.owed_bytes = link.owed_bytes.saturating_add(bytes as u32);
+            }
+        }
     }
 
     /// Counts bytes where they cross an uplink.

@@ -8,6 +8,7 @@
 //! Not modelled: slow start, queues that overflow, and losses of control messages.
 
 mod fluid;
+mod framing;
 mod links;
 mod loss;
 mod quantum;
@@ -18,7 +19,7 @@ use fluid::Fluid;
 use links::Links;
 use quantum::Quantum;
 
-pub(crate) use links::Rates;
+pub(crate) use links::{Rates, STOPPED_BYTES_PER_SEC};
 
 /// What a connection carries: what it means is the world's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +138,20 @@ impl Network {
 
     /// When a control message that is sent now arrives.
     pub(crate) fn control_us(&mut self, now_us: u64, way: Way, bytes: u64) -> u64 {
-        self.links.control_us(now_us, way, bytes)
+        let wire = framing::wire_bytes(bytes);
+        let at_us = self.links.control_us(now_us, way, wire);
+        self.links.acknowledge(now_us, way, wire);
+        at_us
     }
 
     /// A connection has more to carry.
     pub(crate) fn begin(&mut self, now_us: u64, way: Way, cargo: Cargo) {
+        let wire = framing::wire_bytes(u64::from(cargo.bytes));
+        self.links.acknowledge(now_us, way, wire);
+        let cargo = Cargo {
+            bytes: u32::try_from(wire).unwrap_or(u32::MAX),
+            ..cargo
+        };
         let (links, wakes) = (&mut self.links, &mut self.wakes);
         self.sharing.begin(now_us, links, way, cargo, wakes);
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::{fast::Table, slab::Slab};
 
 /// What a connection may send in its turn: a chunk of 256 KiB with what frames it.
-const QUANTUM_BYTES: u32 = 257 * 1_024;
+const QUANTUM_BYTES: u32 = 268 * 1_024;
 /// The part of a round by which a chunk is delivered later. Half makes the mean that of
 /// interleaved packets; some more makes up for the spread, since a swarm goes by the chunks
 /// that come first. Held against `fluid` over the networks of `tests/networks.rs`.

@@ -7,7 +7,7 @@ use weft_keys::SecretKey;
 use weft_record::MeshId;
 
 use super::{NodeSpec, Outage, World};
-use crate::{log::Entry, payload::Virtual, topology::Timing, trace};
+use crate::{journal::Change, log::Entry, payload::Virtual, trace};
 
 /// One node, up or down.
 pub(super) struct Host {
@@ -99,6 +99,9 @@ impl World {
             detail: 0,
         };
         self.log.add(entry, || format!("{outage:?}"));
+        if let Some(journal) = &mut self.journal {
+            journal.add(self.now_us, index, Change::Stopped(outage));
+        }
         let host = &mut self.hosts[index];
         host.node = None;
         host.life += 1;
@@ -116,7 +119,8 @@ impl World {
 
     /// Starts a node from its disk.
     pub fn start(&mut self, index: usize) {
-        let mesh_id = self.mesh_id;
+        let (mesh_id, shares) = (self.mesh_id, self.shares_memo());
+        let choices = self.choices_of(index);
         let host = &mut self.hosts[index];
         host.changed_us = self.now_us;
         if host.spec.puppet {
@@ -140,16 +144,22 @@ impl World {
                 isa: Vec::new(),
             },
             cap_fetch_bytes_per_sec: spec.cap_fetch_bytes_per_sec,
-            seed: self.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            seed: choices,
             wall_at_zero_s: spec.wall_s,
             invitation: invitation.map(|invitation| invitation.request(key)),
             registrar: spec.registrar,
             refuse_new_when_stale: spec.refuse_new_when_stale,
         };
         let restored = self.disks[index].restore();
-        let mut node = match self.timing {
-            Timing::Split => Node::with_memo(config, restored, self.now_us, self.lent.memo.clone()),
-            Timing::Fused => Node::new_with(config, restored, self.now_us, &mut self.lent),
+        if let Some(journal) = &mut self.journal {
+            let change = Change::Started(restored.records.clone());
+            journal.add(self.now_us, index, change);
+        }
+        let now_us = self.now_us;
+        let mut node = if shares {
+            Node::new_with(config, restored, now_us, &mut self.lent)
+        } else {
+            Node::with_memo(config, restored, now_us, self.lent.memo.clone())
         };
         while let Some(output) = node.poll() {
             self.lent.outputs.push_back(output);

@@ -2,7 +2,8 @@
 //!
 //! One file a concern: `spec` (what a node is), `host` (what the world knows of it),
 //! `links` (who is connected), `run` (what happens when), `outputs` (what the core asks
-//! for), `send` (messages and chunks), `gossip`, `watch` (what is kept for those who look).
+//! for), `send` (messages and chunks), `silence` (of a site), `gossip`, `watch` (what is
+//! kept for those who look).
 
 mod gossip;
 mod host;
@@ -10,6 +11,7 @@ mod links;
 mod outputs;
 mod run;
 mod send;
+mod silence;
 mod spec;
 mod watch;
 
@@ -20,11 +22,12 @@ use std::{
 
 use weft_core::{Command, Event, Input, Lent, Message, Node, Peer, Slots};
 use weft_keys::SecretKey;
-use weft_record::{Hash, Invitation, MeshId, Name, RecordId};
+use weft_record::{Hash, Invitation, Memo, MeshId, Name, RecordId};
 
 use crate::{
     disk::VirtualDisk,
     fast::{Table, prefix},
+    journal::Journal,
     log::EventLog,
     mesh::Admin,
     network::{Network, Rates},
@@ -41,6 +44,7 @@ use gossip::Gossip;
 use host::Host;
 use links::Neighbour;
 use send::Parcel;
+use silence::Silence;
 
 pub(crate) use run::Happening;
 pub use spec::{NodeSpec, Outage};
@@ -68,12 +72,14 @@ pub struct World {
     model: NetworkModel,
     network: Network,
     timing: Timing,
+    shares_memo: bool,
     queue: Queue<Happening>,
     /// Messages on their way.
     parcels: Slab<Parcel>,
     /// Outcomes of operations under way.
     outcomes: Slab<(weft_core::OpId, weft_core::Outcome<Virtual>)>,
     gossip: Gossip,
+    silence: Silence,
     pool: Pool,
     /// What a node asks for, while it is carried out; and signatures that were checked:
     /// before the run or, in a large fleet, by any node.
@@ -93,6 +99,8 @@ pub struct World {
     pub registrar: Option<Registrar>,
     /// Messages and bytes sent, by kind.
     pub traffic: Traffic,
+    /// What checkers look at, if anybody checks.
+    pub journal: Option<Journal>,
     /// Activations that the node's own records do not ask for.
     pub unasked: Vec<String>,
     /// Nodes whose disk refused records: they may have said more than they kept.
@@ -129,10 +137,12 @@ impl World {
             model,
             network: Network::new(model),
             timing: Timing::default(),
+            shares_memo: false,
             queue: Queue::new(),
             parcels: Slab::default(),
             outcomes: Slab::default(),
             gossip: Gossip::default(),
+            silence: Silence::default(),
             pool: Pool::default(),
             lent: Lent::default(),
             log: EventLog::default(),
@@ -144,6 +154,7 @@ impl World {
             events: Vec::new(),
             registrar: None,
             traffic: Traffic::default(),
+            journal: None,
             unasked: Vec::new(),
             forgetful: BTreeSet::new(),
             floors: BTreeMap::new(),
@@ -171,6 +182,10 @@ impl World {
     ) {
         self.sites[site].uplink_bytes_per_sec = uplink_bytes_per_sec;
         self.sites[site].downlink_bytes_per_sec = downlink_bytes_per_sec;
+        // its new rates come with the end of a silence
+        if self.is_silenced(site) {
+            return;
+        }
         let rates = Rates {
             up_bytes_per_sec: uplink_bytes_per_sec,
             down_bytes_per_sec: downlink_bytes_per_sec,
@@ -191,7 +206,7 @@ impl World {
         records.push(admin.enroll(key));
         disk.save(records);
         // one that all nodes share learns what they check by itself
-        if self.timing == Timing::Split || self.hosts.is_empty() {
+        if !self.shares_memo() || self.hosts.is_empty() {
             self.lent.memo = admin.memo().clone();
         }
         self.add_node(spec, disk)
@@ -211,11 +226,29 @@ impl World {
         self.add_node(spec, disk)
     }
 
+    /// All nodes use one memo from now on, and begin with this one: each signature is
+    /// checked once a run. Only what a flood costs its sender is counted otherwise.
+    pub fn share_memo(&mut self, memo: &Memo) {
+        self.lent.memo = memo.clone();
+        self.shares_memo = true;
+    }
+
     /// The key that the node of this index has, or will have.
     pub fn secret_of(&self, index: usize) -> SecretKey {
         // from (seed, index) alone, so that a further node moves no other
         let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
         SecretKey::from_seed(blake3::derive_key("weft-sim node key", &place))
+    }
+
+    /// The seed of the choices of the node of this index. Two nodes' streams must have
+    /// nothing in common: seeds that differ by a multiple of the stream's own step would
+    /// only shift them.
+    fn choices_of(&self, index: usize) -> u64 {
+        let place = [self.seed, index as u64].map(u64::to_le_bytes).concat();
+        let key = blake3::derive_key("weft-sim node choices", &place);
+        let mut first = [0; 8];
+        first.copy_from_slice(&key[..8]);
+        u64::from_le_bytes(first)
     }
 
     /// Adds a node with this disk and starts it; returns its index.
@@ -257,6 +290,10 @@ impl World {
         self.timing = timing;
     }
 
+    fn shares_memo(&self) -> bool {
+        self.shares_memo || self.timing == Timing::Fused
+    }
+
     /// Virtual microseconds since the beginning.
     pub fn now_us(&self) -> u64 {
         self.now_us
@@ -280,6 +317,11 @@ impl World {
     /// What a node is.
     pub fn spec(&self, index: usize) -> &NodeSpec {
         &self.hosts[index].spec
+    }
+
+    /// A node's disk, to look at.
+    pub fn peek(&self, index: usize) -> &VirtualDisk {
+        &self.disks[index]
     }
 
     /// A node's disk.

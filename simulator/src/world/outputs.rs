@@ -108,7 +108,13 @@ impl World {
         }
         let is_records = matches!(disk, Disk::SaveRecords(_));
         let is_chunk = matches!(disk, Disk::WriteChunk { .. } | Disk::ReadChunk(_));
-        let outcome = self.disks[index].execute_sharing(disk, &mut self.pool);
+        let (now_us, held) = (self.now_us, &mut self.disks[index]);
+        let journal = self.journal.as_mut();
+        let announced = journal.and_then(|one| one.before(now_us, index, &disk, held));
+        let outcome = held.execute_sharing(disk, &mut self.pool);
+        if let Some(journal) = &mut self.journal {
+            journal.after(now_us, index, announced, &outcome);
+        }
         if is_records && matches!(outcome, Outcome::Failed(_)) {
             self.forgetful.insert(index);
         }

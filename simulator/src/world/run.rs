@@ -3,7 +3,7 @@
 use weft_core::Input;
 
 use super::World;
-use crate::{log::Entry, network::Wake, payload::Virtual, topology::Timing, trace};
+use crate::{log::Entry, network::Wake, payload::Virtual, trace};
 
 /// A signature check, on a small computer.
 const CHECK_US: u64 = 60;
@@ -25,6 +25,8 @@ pub(crate) enum Happening {
     Done { node: u32, life: u32, outcome: u32 },
     /// A deadline of the core.
     Tick { node: u32, life: u32 },
+    /// A silent site is heard again.
+    Heard { site: u32 },
     /// Something of the network.
     Network(Wake),
 }
@@ -78,6 +80,7 @@ impl World {
                 }
             }
             Happening::Message { node, life, parcel } => self.message_arrives(node, life, parcel),
+            Happening::Heard { site } => self.heard_again(site as usize),
             Happening::Tick { node, life } => {
                 if self.lives(node, life) {
                     self.tick(node as usize);
@@ -190,18 +193,18 @@ impl World {
     /// Lets the core work.
     pub(super) fn handle(&mut self, index: usize, input: Input<Virtual>) {
         self.figures.handle_calls += 1;
+        let shares = self.shares_memo();
         let Some(node) = self.hosts[index].node.as_mut() else {
             return;
         };
-        match self.timing {
-            // each with a memo of its own, as in the daemon
-            Timing::Split => {
-                node.handle(self.now_us, input);
-                while let Some(output) = node.poll() {
-                    self.lent.outputs.push_back(output);
-                }
-            }
-            Timing::Fused => node.handle_with(self.now_us, input, &mut self.lent),
+        if shares {
+            node.handle_with(self.now_us, input, &mut self.lent);
+            return;
+        }
+        // each with a memo of its own, as in the daemon
+        node.handle(self.now_us, input);
+        while let Some(output) = node.poll() {
+            self.lent.outputs.push_back(output);
         }
     }
 

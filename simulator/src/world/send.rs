@@ -51,6 +51,9 @@ impl World {
         let Some(to) = self.index_of(&peer) else {
             return;
         };
+        if let Some(journal) = &mut self.journal {
+            journal.sent(self.now_us, (from, to), &message, &self.disks[from]);
+        }
         let spec = &self.hosts[from].spec;
         let message = match message {
             Message::Data(chunk, payload) if spec.corrupts => {
@@ -170,6 +173,11 @@ impl World {
     }
 
     pub(super) fn message_arrives(&mut self, node: u32, life: u32, parcel: u32) {
+        let from = self.parcels.get(parcel).map(|parcel| parcel.from as usize);
+        if from.is_some_and(|from| self.is_silent(from, node as usize)) {
+            self.hold(Happening::Message { node, life, parcel });
+            return;
+        }
         let Some(parcel) = self.parcels.take(parcel) else {
             return;
         };
@@ -189,7 +197,20 @@ impl World {
         }
     }
 
+    /// What a chunk's cargo stands for, kept whole.
+    pub(super) fn parcel_of(&mut self, arrival: Arrival) -> Option<u32> {
+        let Cargo { tag, index, .. } = arrival.cargo;
+        if tag == PARCEL {
+            return Some(index);
+        }
+        let message = self.unpack(tag, index)?;
+        Some(self.wrap(arrival.from as usize, Content::One(message)))
+    }
+
     pub(super) fn chunk_arrives(&mut self, arrival: Arrival) {
+        if self.is_silent(arrival.from as usize, arrival.to as usize) {
+            return self.hold_chunk(arrival);
+        }
         let Cargo { tag, index, .. } = arrival.cargo;
         let message = if tag == PARCEL {
             self.parcels

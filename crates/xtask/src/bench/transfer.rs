@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let weft = shell::weft()?;
     let dir = tempfile::tempdir()?;
     let model = dir.path().join("model");
-    random_model(&model, Shape::HALF_GIB)?;
+    random_model(&model, Shape::HALF_GIB, 0)?;
     let bundle = dir.path().join("release.weft");
     let call = |arguments: &[&str]| -> Result<serde_json::Value> {
         let weft = weft.to_str().context("a path that is not UTF-8")?;
@@ -223,6 +223,9 @@ fn blake3_bytes_per_sec() -> f64 {
     BYTES as f64 / start.elapsed().as_secs_f64()
 }
 
+/// Moves the random weights of a changed layer to another place.
+const CHANGED: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Sizes of a random model.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
@@ -250,10 +253,22 @@ impl Shape {
         heads: 16,
         kv_heads: 8,
     };
+
+    /// About 7.5 MiB a layer in F16.
+    pub(crate) const fn narrow(layers: usize) -> Self {
+        Self {
+            hidden: 512,
+            intermediate: 2048,
+            layers,
+            heads: 8,
+            kv_heads: 4,
+        }
+    }
 }
 
-/// Writes a Hugging Face directory with random F16 weights and the demo's tokenizer.
-pub(crate) fn random_model(dir: &Path, shape: Shape) -> Result<()> {
+/// Writes a Hugging Face directory with random F16 weights and the demo's tokenizer. The
+/// last `changed` layers are other ones than in a model of which none is changed.
+pub(crate) fn random_model(dir: &Path, shape: Shape, changed: usize) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let asset = super::infer::newest_asset()?;
     for name in ["tokenizer.json", "tokenizer_config.json"] {
@@ -299,12 +314,16 @@ pub(crate) fn random_model(dir: &Path, shape: Shape) -> Result<()> {
             tensors.push((format!("model.layers.{layer}.{name}.weight"), dims));
         }
     }
+    let first_changed = format!("model.layers.{}.", layers.saturating_sub(changed));
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let data: HashMap<String, (Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, dims)| {
             let count: usize = dims.iter().product();
             let norm = dims.len() == 1;
+            if changed > 0 && name.starts_with(&first_changed) {
+                state ^= CHANGED;
+            }
             let mut bytes = Vec::with_capacity(count * 2);
             for _ in 0..count {
                 state ^= state << 13;

@@ -1,0 +1,29 @@
+//! The simulator held against real nodes: one description of a small fleet is played by
+//! `weft` processes in network namespaces behind real rate limits, and by the virtual
+//! nodes of [`weft_sim`]; what both say is compared.
+//!
+//! The real side needs root, `ip`, `tc` and `nsenter`. Its traffic never leaves its own
+//! namespaces, which go when a run ends, however it ends.
+
+mod api;
+mod case;
+mod cases;
+mod compare;
+mod interrupt;
+mod lab;
+mod namespace;
+mod node;
+mod outcome;
+mod real;
+mod release;
+mod simulated;
+mod wire;
+
+pub use case::{Case, Happening, Place};
+pub use cases::{all, smallest};
+pub use compare::{Comparison, Limits};
+pub use lab::obstacle;
+pub use outcome::{Fetched, Outcome, SiteBytes, Summary};
+pub use real::run as run_real;
+pub use release::PackedRelease;
+pub use simulated::run as run_simulated;

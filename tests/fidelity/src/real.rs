@@ -1,0 +1,298 @@
+//! A case played by real processes.
+
+use std::{
+    path::Path,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{
+    case::{Case, Happening},
+    interrupt,
+    lab::{Lab, address},
+    node::{Node, PORT},
+    outcome::{Fetched, Outcome},
+    release::PackedRelease,
+};
+
+/// How often nodes are asked whether they have everything. They say themselves when they
+/// had it; this only bounds how late that is noticed.
+const LOOK: Duration = Duration::from_millis(500);
+/// An import of a release that was published before must be over everywhere by then.
+const RELEASE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Plays it with this binary and these releases.
+pub fn run(case: &Case, weft: &Path, releases: &[PackedRelease], seed: u64) -> Result<Outcome> {
+    ensure!(
+        releases.len() == case.releases,
+        "{} releases are needed",
+        case.releases
+    );
+    interrupt::watch();
+    let folder = tempfile::tempdir()?;
+    let lab = Lab::new(case, seed)?;
+    let mut fleet = Fleet::enroll(case, &lab, weft, folder.path())?;
+    let (last, earlier) = releases.split_last().context("no release")?;
+    for release in earlier {
+        fleet.settle(release)?;
+    }
+    fleet.prepare()?;
+    lab.limit(case)?;
+    let outcome = fleet.play(last)?;
+    let overflowed = lab.wire().overflowed();
+    ensure!(
+        overflowed == 0,
+        "the wire itself lost {overflowed} packets: this machine is too slow"
+    );
+    Ok(outcome)
+}
+
+struct Fleet<'a> {
+    case: &'a Case,
+    lab: &'a Lab,
+    nodes: Vec<Node>,
+}
+
+impl<'a> Fleet<'a> {
+    /// Makes a mesh of all nodes of the case, at full speed.
+    fn enroll(case: &'a Case, lab: &'a Lab, weft: &Path, folder: &Path) -> Result<Self> {
+        let count = case.node_count();
+        let mut nodes: Vec<Node> = (0..count)
+            .map(|index| Node::new(weft, folder, index))
+            .collect();
+        let mut places: Vec<String> = Vec::new();
+        for index in 0..count {
+            let (place, number) = case.place_of(index);
+            let place = format!("/ip4/{}/tcp/{PORT}", address(place, number));
+            let listen = ["--no-mdns", "--listen", &place];
+            let known = |other: usize| places[other].clone();
+            let peer_id = if index == 0 {
+                nodes[0].call(lab, &[&["mesh", "init"][..], &listen].concat())?;
+                nodes[0].start(lab)?;
+                nodes[0].status(lab)?["peer_id"].clone()
+            } else {
+                let words = ["mesh", "invite", "--expires", "1h", "--address", &known(0)];
+                let invited = nodes[0].call(lab, &words)?;
+                let invitation = text(&invited, "invitation")?;
+                let peers: Vec<String> = case.dials(index).into_iter().map(known).collect();
+                let mut words = vec!["mesh", "join", invitation];
+                // the publisher is in the invitation already
+                for peer in peers.iter().skip(1) {
+                    words.extend(["--peer", peer]);
+                }
+                words.extend(listen);
+                let joined = nodes[index].call(lab, &words)?;
+                nodes[index].start(lab)?;
+                joined["peer_id"].clone()
+            };
+            let peer_id = peer_id.as_str().context("no peer id")?;
+            places.push(format!("{place}/p2p/{peer_id}"));
+        }
+        let mut fleet = Self { case, lab, nodes };
+        fleet.wait_linked(&|_| true)?;
+        Ok(fleet)
+    }
+
+    /// Waits until every node that runs sees all its neighbours that run.
+    fn wait_linked(&mut self, runs: &dyn Fn(usize) -> bool) -> Result<()> {
+        let links = self.case.links();
+        let running = links.iter().filter(|(a, b)| runs(*a) && runs(*b));
+        let running: Vec<(usize, usize)> = running.copied().collect();
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if !runs(index) {
+                continue;
+            }
+            let degree = running
+                .iter()
+                .filter(|(a, b)| *a == index || *b == index)
+                .count();
+            node.wait(self.lab, "it sees its neighbours", |status| {
+                let members = status["node"]["members"].as_array();
+                status["node"]["standing"] == "member"
+                    && members.is_some_and(|members| members.len() == degree)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Brings a release to all nodes, at full speed.
+    fn settle(&mut self, release: &PackedRelease) -> Result<()> {
+        let mut publishing = self.publish(release)?;
+        let end = Instant::now() + RELEASE_LIMIT;
+        let version = &release.release.version;
+        for node in &mut self.nodes {
+            node.wait(self.lab, "an earlier release is active", |status| {
+                is_active(status, version)
+            })?;
+        }
+        while publishing.0.try_wait()?.is_none() {
+            ensure!(Instant::now() < end, "publishing {version} does not end");
+            interrupt::sleep_until(Instant::now() + LOOK)?;
+        }
+        Ok(())
+    }
+
+    /// Stops those who come later.
+    fn prepare(&mut self) -> Result<()> {
+        for &late in &self.case.late {
+            self.nodes[late].kill();
+        }
+        let late = &self.case.late;
+        self.wait_linked(&|node| !late.contains(&node))
+    }
+
+    fn play(&mut self, release: &PackedRelease) -> Result<Outcome> {
+        let before = self.lab.bytes()?;
+        // the first head of a channel has the number 0
+        let seq = self.case.releases as u64 - 1;
+        let _publishing = self.publish(release)?;
+        let accepted = |event: &Value| event["seq"].as_u64() == Some(seq);
+        let begin = loop {
+            let head = self.nodes[0].event(self.lab, "head_accepted", accepted)?;
+            if let Some(at) = head {
+                break at;
+            }
+            interrupt::sleep_until(Instant::now() + Duration::from_millis(20))?;
+        };
+        let id = self.target()?;
+        let mut happenings = self.case.happenings.iter().peekable();
+        let mut completed = vec![None; self.nodes.len()];
+        let mut next_look = Instant::now();
+        while completed[1..].contains(&None) {
+            let next = happenings.peek().map(|(after, _)| begin + *after);
+            if next.is_some_and(|next| next <= Instant::now()) {
+                if let Some((_, happening)) = happenings.next() {
+                    self.happen(*happening)?;
+                }
+                continue;
+            }
+            if next_look <= Instant::now() {
+                self.look("fetch_completed", &id, &mut completed)?;
+                next_look = Instant::now() + LOOK;
+            }
+            ensure!(
+                begin.elapsed() < self.case.limit,
+                "not over within {:?}: {completed:?}",
+                self.case.limit
+            );
+            let wake = next.map_or(next_look, |next| next.min(next_look));
+            interrupt::sleep_until(wake)?;
+        }
+        let after = self.lab.bytes()?;
+        let fetched = self.fetched()?;
+        let mut activated = vec![None; self.nodes.len()];
+        while activated[1..].contains(&None) {
+            ensure!(
+                begin.elapsed() < self.case.limit,
+                "not active within {:?}",
+                self.case.limit
+            );
+            self.look("activated", &id, &mut activated)?;
+            interrupt::sleep_until(Instant::now() + LOOK)?;
+        }
+        let mut started = vec![None; self.nodes.len()];
+        self.look("fetch_started", &id, &mut started)?;
+        let first = started.into_iter().skip(1).flatten().min();
+        let first = first.context("nobody began to fetch")?;
+        let since = |times: Vec<Option<Instant>>| -> Vec<Duration> {
+            let others = times.into_iter().skip(1).flatten();
+            others
+                .map(|at| at.saturating_duration_since(first))
+                .collect()
+        };
+        Ok(Outcome {
+            began: first.saturating_duration_since(begin),
+            completed: since(completed),
+            activated: since(activated),
+            bytes: after
+                .iter()
+                .zip(before)
+                .map(|(after, before)| after.since(before))
+                .collect(),
+            fetched,
+        })
+    }
+
+    /// Where everybody has what it fetched from.
+    fn fetched(&mut self) -> Result<Fetched> {
+        let mut all = Fetched::default();
+        let publisher = self.nodes[0].status(self.lab)?["key"].clone();
+        for node in &mut self.nodes[1..] {
+            let status = node.status(self.lab)?;
+            let fetch = &status["node"]["channels"][0]["fetch"];
+            all.bytes_duplicate += fetch["bytes_duplicate"].as_u64().unwrap_or(0);
+            for pair in fetch["chunks_by_peer"].as_array().into_iter().flatten() {
+                all.add(pair[0] == publisher, pair[1].as_u64().unwrap_or(0));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The release that the publisher's channel is at.
+    fn target(&mut self) -> Result<Value> {
+        let status = self.nodes[0].status(self.lab)?;
+        let target = status["node"]["channels"][0]["target"].clone();
+        ensure!(target.is_string(), "no release is published: {status}");
+        Ok(target)
+    }
+
+    /// Asks those that did not have it yet.
+    fn look(&mut self, kind: &str, id: &Value, found: &mut [Option<Instant>]) -> Result<()> {
+        for (node, found) in self.nodes.iter_mut().zip(found) {
+            if found.is_some() || !node.is_running() {
+                continue;
+            }
+            // one that has just started does not answer yet
+            let told = node.event(self.lab, kind, |event| event["release"] == *id);
+            *found = told.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<()> {
+        match happening {
+            Happening::Cut(place) => self.lab.wire().cut(place, true),
+            Happening::Mend(place) => self.lab.wire().cut(place, false),
+            Happening::Kill(node) => self.nodes[node].kill(),
+            Happening::Start(node) => self.nodes[node].launch(self.lab)?,
+        }
+        Ok(())
+    }
+
+    /// Begins to publish; the process goes on by itself.
+    fn publish(&self, release: &PackedRelease) -> Result<Call> {
+        let node = &self.nodes[0];
+        let key = node.home().join("admin.key");
+        let (key, pack) = (key.to_string_lossy(), release.path.to_string_lossy());
+        let mut command = node.command(self.lab, &["release", "publish", &*pack, "--key", &*key]);
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Call(child))
+    }
+}
+
+/// A process that ends with this value.
+struct Call(Child);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn is_active(status: &Value, version: &str) -> bool {
+    status["models"][0]["active"]["version"] == version
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    match value[key].as_str() {
+        Some(text) => Ok(text),
+        None => bail!("no {key} in {value}"),
+    }
+}
