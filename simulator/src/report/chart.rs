@@ -107,7 +107,8 @@ impl Chart<'_> {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">",
             escape(&self.summary())
         );
-        for (begin, end) in &self.spans {
+        let within = |(begin, end): &&(u64, u64)| *begin <= until && *end >= from;
+        for (begin, end) in self.spans.iter().filter(within) {
             let (left, right) = (x(*begin), x(*end));
             let width = right.saturating_sub(left).max(1);
             let _ = write!(
@@ -123,7 +124,8 @@ impl Chart<'_> {
                 "<line class=\"{class}\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{at}\" y2=\"{at}\"/>"
             );
         }
-        for mark in &self.marks {
+        let within = |mark: &&u64| (from..=until).contains(*mark);
+        for mark in self.marks.iter().filter(within) {
             let at = x(*mark);
             let _ = write!(
                 svg,
