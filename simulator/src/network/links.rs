@@ -233,22 +233,15 @@ impl Links {
         at_us + self.latency_us(way)
     }
 
-    /// What comes back for so many bytes: it takes its share of the links of the way back,
-    /// and nothing waits for it.
-    pub(super) fn acknowledge(&mut self, now_us: u64, way: Way, wire: u64) {
+    /// What comes back for so many bytes is counted. That it takes less than two hundredths
+    /// of a busy way back is left out: `fluid` would charge it to the whole path of whoever
+    /// sends there next.
+    pub(super) fn acknowledge(&mut self, way: Way, wire: u64) {
         let back = Way {
             from: way.to,
             to: way.from,
         };
-        let bytes = framing::acknowledgement_bytes(wire);
-        self.count(back, bytes);
-        let (all, count) = self.links_of(back);
-        for &link in &all[..count] {
-            let link = self.get_mut(link);
-            if link.rate > 0 && link.busy_until_us > now_us {
-                link.owed_bytes = link.owed_bytes.saturating_add(bytes as u32);
-            }
-        }
+        self.count(back, framing::acknowledgement_bytes(wire));
     }
 
     /// Counts bytes where they cross an uplink.

@@ -140,14 +140,14 @@ impl Network {
     pub(crate) fn control_us(&mut self, now_us: u64, way: Way, bytes: u64) -> u64 {
         let wire = framing::wire_bytes(bytes);
         let at_us = self.links.control_us(now_us, way, wire);
-        self.links.acknowledge(now_us, way, wire);
+        self.links.acknowledge(way, wire);
         at_us
     }
 
     /// A connection has more to carry.
     pub(crate) fn begin(&mut self, now_us: u64, way: Way, cargo: Cargo) {
         let wire = framing::wire_bytes(u64::from(cargo.bytes));
-        self.links.acknowledge(now_us, way, wire);
+        self.links.acknowledge(way, wire);
         let cargo = Cargo {
             bytes: u32::try_from(wire).unwrap_or(u32::MAX),
             ..cargo

@@ -27,7 +27,7 @@ const QUANTUM_BYTES: u32 = 268 * 1_024;
 /// The part of a round by which a chunk is delivered later. Half makes the mean that of
 /// interleaved packets; some more makes up for the spread, since a swarm goes by the chunks
 /// that come first. Held against `fluid` over the networks of `tests/networks.rs`.
-const ROUND_PART: (u64, u64) = (3, 4);
+const ROUND_PART: (u64, u64) = (5, 8);
 
 #[derive(Default)]
 pub(super) struct Quantum {
