@@ -96,8 +96,6 @@ impl Case {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn nodes_are_counted_through_the_places_and_dial_those_before_them() {
         let case = crate::all()
