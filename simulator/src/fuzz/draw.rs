@@ -37,7 +37,7 @@ impl Script {
         let releases = models(&mut draw);
         let mut script = Self {
             seed,
-            threshold: if draw.one_in(4) { 2 } else { 1 },
+            threshold: if draw.one_in(3) { 2 } else { 1 },
             chaos_us: CHAOS_US,
             chunk_bytes: CHUNK_BYTES,
             links,
@@ -198,7 +198,7 @@ fn fault(draw: &mut Draw, script: &Script, down: &mut Vec<usize>) -> Action {
         30 => Action::Steal {
             node,
             keys: 1 + draw.below(2) as usize,
-            doubled: draw.one_in(2),
+            doubled: !draw.one_in(4),
         },
         31 => Action::Equivocate { node },
         32 => Action::KeepStealing { node },

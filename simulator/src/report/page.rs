@@ -157,24 +157,37 @@ fn coverage(report: &Report, html: &mut String) {
         .filter(|one| one.until_us > one.at_us)
         .map(|one| (one.at_us, one.until_us.min(end_us)))
         .collect();
-    let chart = |title: &str, curves: Vec<(String, &Curve)>| {
+    // a chart of one release begins with its publication: an hour later its seconds would
+    // all have the same name
+    let chart = |title: &str, curves: Vec<(String, &Curve)>, since_us: u64| {
         let until_us = calm_us(&curves, end_us);
         let lines = curves.into_iter().map(|(name, curve)| Line {
             name,
             points: curve
                 .points
                 .iter()
-                .map(|(at_us, count)| ((*at_us).min(until_us), *count))
+                .map(|(at_us, count)| ((*at_us).min(until_us).saturating_sub(since_us), *count))
                 .map(|(at_us, count)| (at_us, count as u64 * 1_000_000 / curve.nodes.max(1) as u64))
                 .collect(),
             steps: true,
         });
         Chart {
             title,
-            x_name: "virtual time since the beginning",
+            x_name: if since_us == 0 {
+                "virtual time since the beginning"
+            } else {
+                "virtual time since its publication"
+            },
             lines: lines.collect(),
-            marks: marks(&["release", "theft", "rotation"]),
-            spans: spans.clone(),
+            marks: marks(&["release", "theft", "rotation"])
+                .into_iter()
+                .filter_map(|at_us| at_us.checked_sub(since_us))
+                .collect(),
+            spans: spans
+                .iter()
+                .filter(|(_, until_us)| *until_us > since_us)
+                .map(|(at_us, until_us)| (at_us.saturating_sub(since_us), until_us - since_us))
+                .collect(),
             unit: Unit::Ppm,
             x_axis: Axis::Time,
         }
@@ -196,19 +209,22 @@ fn coverage(report: &Report, html: &mut String) {
     };
     let (sites, classes) = (of("site"), of("class"));
     let version = main.clone().unwrap_or_default();
+    let since_us = report.main_release().map_or(0, |release| release.at_us);
     if several || sites.is_empty() {
-        html.push_str(&chart("Honest nodes that run each release", all));
+        html.push_str(&chart("Honest nodes that run each release", all, 0));
     }
     if !sites.is_empty() {
         html.push_str(&chart(
             &format!("Honest nodes that run {version}, by kind of site"),
             sites,
+            since_us,
         ));
     }
     if !classes.is_empty() {
         html.push_str(&chart(
             &format!("Honest nodes that run {version}, by class of device"),
             classes,
+            since_us,
         ));
     }
     if !marks(&["release", "theft", "rotation"]).is_empty() || !spans.is_empty() {
