@@ -16,12 +16,12 @@ impl Checker for Working {
             return Ok(());
         };
         let subject = view.subject;
+        // with a previous slot that may not answer, a failed one is withdrawn too
+        let fails = subject.bad.contains(&slot.release) || subject.failing.contains(&slot.release);
+        if fails || (*failed && !subject.honest.contains(&entry.node)) {
+            return Ok(());
+        }
         if *failed {
-            let fails =
-                subject.bad.contains(&slot.release) || subject.failing.contains(&slot.release);
-            if fails || !subject.honest.contains(&entry.node) {
-                return Ok(());
-            }
             return Err(format!("gives up {}, which works", slot.release));
         }
         let held = view.knowledge.of(entry.node);
