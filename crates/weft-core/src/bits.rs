@@ -23,7 +23,7 @@ impl Bits {
     pub(crate) fn full(length: usize) -> Self {
         let mut bits = Self::new(length);
         bits.words.fill(u64::MAX);
-        if let (Some(last), true) = (bits.words.last_mut(), length % WORD > 0) {
+        if let (Some(last), true) = (bits.words.last_mut(), !length.is_multiple_of(WORD)) {
             *last = (1 << (length % WORD)) - 1;
         }
         bits.ones = length as u32;

@@ -154,7 +154,7 @@ impl<P: Payload> Node<P> {
         let peers = self.peers.values().flat_map(|peer| {
             peer.files.iter().flat_map(|(file, peer_file)| {
                 let requests = peer_file.requests.iter();
-                let late = requests.map(|request| self.late_us(file, peer.progress, request));
+                let late = requests.map(|request| self.late_us(file, peer.progress, *request));
                 late.chain(peer_file.want_due_us)
             })
         });
@@ -182,11 +182,11 @@ impl<P: Payload> Node<P> {
             .unwrap_or(u64::MAX)
     }
 
-    fn late_us(&self, file: &Hash, progress: Moment, request: &(u32, Moment)) -> u64 {
+    fn late_us(&self, file: &Hash, progress: Moment, request: (u32, Moment)) -> u64 {
         let (index, asked) = request;
         let state = self.files.get(file);
-        let length = state.and_then(|state| state.chunk_length(*index));
-        pace::late_us(*asked, progress, length.unwrap_or(0))
+        let length = state.and_then(|state| state.chunk_length(index));
+        pace::late_us(asked, progress, length.unwrap_or(0))
     }
 
     pub(crate) fn run_fetch_timers(&mut self) {
@@ -195,7 +195,7 @@ impl<P: Payload> Node<P> {
         for (peer, state) in self.peers.iter() {
             for (file, peer_file) in state.files.iter() {
                 for request in &peer_file.requests {
-                    if self.late_us(file, state.progress, request) <= now_us {
+                    if self.late_us(file, state.progress, *request) <= now_us {
                         let (file, index) = (*file, request.0);
                         late.push((*peer, ChunkRef { file, index }));
                     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{api, interrupt, lab::Lab};
 
 /// A node on a busy machine does what it is asked for in its beginning within this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How often something is looked at that is waited for.
 const POLL: Duration = Duration::from_millis(50);
 /// Where every node listens, in its own namespace.
@@ -108,7 +108,8 @@ impl Node {
         let status = api::get(lab.node(self.index), &self.home, "/weft/v1/status")?;
         let uptime_ms = status["uptime_ms"].as_u64().context("no uptime")?;
         // the answer took a while to come: the earliest guess is the best one
-        let began = Instant::now() - Duration::from_millis(uptime_ms);
+        let began = Instant::now().checked_sub(Duration::from_millis(uptime_ms));
+        let began = began.context("it began before the machine did")?;
         self.began = Some(self.began.map_or(began, |known| known.min(began)));
         Ok(status)
     }
@@ -120,13 +121,10 @@ impl Node {
         kind: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Option<Instant>> {
-        let began = match self.began {
-            Some(began) => began,
-            None => {
-                self.status(lab)?;
-                self.began.context("it has just said when it began")?
-            }
-        };
+        if self.began.is_none() {
+            self.status(lab)?;
+        }
+        let began = self.began.context("it has just said when it began")?;
         let told = api::get(lab.node(self.index), &self.home, "/weft/v1/events?after=0")?;
         let events = told["events"].as_array().context("no events")?;
         let found = events

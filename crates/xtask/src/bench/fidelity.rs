@@ -1,9 +1,6 @@
 //! The simulator beside real processes: the same stories, told by both.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use weft_fidelity::{Case, Comparison, Limits, Outcome, PackedRelease, Summary};
@@ -166,7 +163,7 @@ impl Packs<'_> {
     }
 }
 
-fn pack(weft: &Path, model: &Path, out: &PathBuf, version: &str) -> Result<()> {
+fn pack(weft: &Path, model: &Path, out: &Path, version: &str) -> Result<()> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let (model, out) = (path(model), path(out));
     let words = ["--json", "release", "pack", &model, "--name", "random"];
