@@ -32,6 +32,12 @@ impl Traffic {
         self.of(kind).0
     }
 
+    /// Messages and bytes of all kinds.
+    pub(crate) fn total(&self) -> (u64, u64) {
+        let sum = |all: (u64, u64), one: &(u64, u64)| (all.0 + one.0, all.1 + one.1);
+        self.by_kind.iter().fold((0, 0), sum)
+    }
+
     /// Bytes of a kind.
     pub fn bytes(&self, kind: &str) -> u64 {
         self.of(kind).1

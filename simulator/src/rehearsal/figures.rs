@@ -288,21 +288,9 @@ impl Run<'_> {
     }
 
     fn cost(&self, links: &LinkFigures) -> Cost {
-        const KINDS: [&str; 11] = [
-            "hello",
-            "digest",
-            "have",
-            "records",
-            "want",
-            "bits",
-            "join",
-            "remembered",
-            "get",
-            "data",
-            "absent",
-        ];
         let now_us = self.world.now_us();
         let traffic = &self.world.traffic;
+        let (messages, sent_bytes) = traffic.total();
         let metrics = &self.metrics;
         let honest = (0..self.fleet.nodes.len()).filter(|node| self.fleet.is_honest(*node));
         let on_us: u64 = honest
@@ -320,9 +308,9 @@ impl Run<'_> {
         Cost {
             node_hours_milli: on_us.saturating_sub(off_us) / 3_600_000,
             wan_bytes: links.down_bytes + self.world.site_traffic(home).down_bytes,
-            sent_bytes: KINDS.iter().map(|kind| traffic.bytes(kind)).sum(),
+            sent_bytes,
             data_bytes: traffic.bytes("data"),
-            messages: KINDS.iter().map(|kind| traffic.messages(kind)).sum(),
+            messages,
             duplicate_bytes,
             chunks_corrupt: metrics.chunks_corrupt,
             chunks_stored: self.world.figures().chunks_stored,
