@@ -44,7 +44,7 @@ impl PublicKey {
             return Err(KeyError::SmallOrder);
         }
         // the decoder reduces a coordinate above the field's order in silence
-        if point.to_edwards().compress().as_bytes() != bytes {
+        if !is_reduced(bytes) {
             return Err(KeyError::NotCanonical);
         }
         Ok(Self(*bytes))
@@ -68,6 +68,13 @@ impl PublicKey {
     pub(crate) fn from_point(point: &VerifyingKey) -> Self {
         Self(point.to_bytes())
     }
+}
+
+/// Whether the y coordinate is below the field's order, 2²⁵⁵ − 19. The other second
+/// encodings, of an x of zero with a sign, are those of points of small order.
+fn is_reduced(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    high & 0x7f < 0x7f || middle.iter().any(|byte| *byte < 0xff) || *low < 0xed
 }
 
 impl fmt::Display for PublicKey {
@@ -158,6 +165,36 @@ mod tests {
         let mut canonical = [0; 32];
         canonical[0] = 3;
         assert!(PublicKey::from_bytes(&canonical).is_ok());
+    }
+
+    #[test]
+    fn whatever_is_taken_is_the_encoding_of_its_point() {
+        // all that lie near the field's order, with both signs, and some others
+        let near = (0..=255).map(|low| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, 0x7f);
+            bytes
+        });
+        let small = (0..=255).map(|low| {
+            let mut bytes = [0; 32];
+            bytes[0] = low;
+            bytes
+        });
+        let mut taken = 0;
+        for mut bytes in near.chain(small) {
+            for sign in [0, 0x80] {
+                bytes[31] = bytes[31] & 0x7f | sign;
+                if PublicKey::from_bytes(&bytes).is_ok() {
+                    let point = VerifyingKey::from_bytes(&bytes).unwrap();
+                    assert_eq!(point.to_edwards().compress().as_bytes(), &bytes);
+                    taken += 1;
+                } else if let Ok(point) = VerifyingKey::from_bytes(&bytes) {
+                    let other = point.to_edwards().compress().as_bytes() != &bytes;
+                    assert!(other || point.is_weak(), "{bytes:?}");
+                }
+            }
+        }
+        assert!(taken > 300, "{taken}");
     }
 
     #[test]
