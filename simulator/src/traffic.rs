@@ -65,6 +65,14 @@ impl Traffic {
         sent.1 += bytes;
     }
 
+    /// Adds what was counted elsewhere, and begins that anew.
+    pub(crate) fn take_in(&mut self, other: &mut Self) {
+        for (sent, further) in self.by_kind.iter_mut().zip(&mut other.by_kind) {
+            let (messages, bytes) = std::mem::take(further);
+            *sent = (sent.0 + messages, sent.1 + bytes);
+        }
+    }
+
     fn of(&self, kind: &str) -> (u64, u64) {
         let place = KINDS.iter().position(|known| *known == kind);
         place.map_or((0, 0), |place| self.by_kind[place])
@@ -155,7 +163,7 @@ mod tests {
                 enrolment: Some(vec![1; 77]),
             },
             Control::Digest(TrustDigest::default()),
-            Control::Have(have),
+            Control::Have(Box::new(have)),
             Control::Records(vec![vec![1; 5], vec![2; 6]]),
             Control::Want(file),
             Control::Bits {

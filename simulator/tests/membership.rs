@@ -121,7 +121,7 @@ fn a_stranger_gets_nothing_but_the_door() {
     let other = admin.enroll(world.key(1));
     hello(&mut world, &admin, stranger, 0, Some(other));
     let want = [
-        Control::Have(weft_record::Have::default()),
+        Control::Have(Box::default()),
         Control::Digest(weft_record::TrustDigest::default()),
         Control::Want(release.file),
     ];

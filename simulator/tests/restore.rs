@@ -1,7 +1,7 @@
 //! Disks put back to an older state.
 
 use weft_core::{Control, Event, Message};
-use weft_record::{Have, HaveHead};
+use weft_record::HaveHead;
 use weft_sim::{Outage, VirtualDisk, VirtualRelease};
 
 use crate::harness::{
@@ -68,7 +68,7 @@ fn one_that_lies_about_it_causes_a_warning_that_names_it_and_no_more() {
     for _ in 0..2 {
         world.say(liar, 1, Message::Control(remembered.clone()));
     }
-    world.say(liar, 1, Message::Control(Control::Have(Have::default())));
+    world.say(liar, 1, Message::Control(Control::Have(Box::default())));
     world.run(5 * SECOND_US, |_| false);
     let warned = told(&world, 1, older).count();
     assert_eq!(warned, 2, "one of the head, one of the root");

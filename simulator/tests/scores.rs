@@ -1,7 +1,7 @@
 //! What a peer may cost: floods are ended, honest peers never let go.
 
 use weft_core::{Control, Event, Message, bounds};
-use weft_record::{Envelope, Have, JoinRequest, Kind};
+use weft_record::{Envelope, JoinRequest, Kind};
 use weft_sim::{Admin, NodeSpec, VirtualDisk, VirtualRelease, World, fuzz};
 
 use crate::harness::{
@@ -135,7 +135,7 @@ fn questions_without_end_are_answered_a_few_times_a_minute() {
         let (mut world, _, flooder, _) = attacked(74, enrolled);
         let before = world.heard.len();
         for _ in 0..50 {
-            world.say(flooder, 0, Message::Control(Control::Have(Have::default())));
+            world.say(flooder, 0, Message::Control(Control::Have(Box::default())));
         }
         world.run(5 * SECOND_US, |_| false);
         let answers = world.heard[before..]
@@ -148,7 +148,7 @@ fn questions_without_end_are_answered_a_few_times_a_minute() {
         };
         assert!(answers.count() <= most);
         for _ in 0..500 {
-            world.say(flooder, 0, Message::Control(Control::Have(Have::default())));
+            world.say(flooder, 0, Message::Control(Control::Have(Box::default())));
         }
         world.run(5 * SECOND_US, |_| false);
         assert!(let_go(&world, flooder), "enrolled: {enrolled}");

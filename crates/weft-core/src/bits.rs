@@ -1,5 +1,7 @@
 //! A fixed-length set of chunk indexes.
 
+use crate::warm;
+
 /// One bit a chunk; bit 0 of word 0 is chunk 0. Bits past the end are never set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bits {
@@ -8,13 +10,13 @@ pub(crate) struct Bits {
     ones: u32,
 }
 
-/// Chunks a word.
-const WORD: usize = 64;
-
 impl Bits {
+    /// Chunks a word.
+    pub(crate) const WORD: usize = 64;
+
     pub(crate) fn new(length: usize) -> Self {
         Self {
-            words: vec![0; length.div_ceil(WORD)].into(),
+            words: vec![0; length.div_ceil(Self::WORD)].into(),
             length: length as u32,
             ones: 0,
         }
@@ -23,8 +25,8 @@ impl Bits {
     pub(crate) fn full(length: usize) -> Self {
         let mut bits = Self::new(length);
         bits.words.fill(u64::MAX);
-        if let (Some(last), true) = (bits.words.last_mut(), !length.is_multiple_of(WORD)) {
-            *last = (1 << (length % WORD)) - 1;
+        if let (Some(last), true) = (bits.words.last_mut(), !length.is_multiple_of(Self::WORD)) {
+            *last = (1 << (length % Self::WORD)) - 1;
         }
         bits.ones = length as u32;
         bits
@@ -41,7 +43,7 @@ impl Bits {
             padded[..bytes.len()].copy_from_slice(bytes);
             *word = u64::from_le_bytes(padded);
         }
-        let past = length % WORD;
+        let past = length % Self::WORD;
         let stray = past > 0 && bits.words.last().is_some_and(|last| last >> past != 0);
         bits.ones = bits.words.iter().map(|word| word.count_ones()).sum();
         (!stray).then_some(bits)
@@ -54,8 +56,8 @@ impl Bits {
     }
 
     pub(crate) fn get(&self, index: usize) -> bool {
-        let word = self.words.get(index / WORD).copied().unwrap_or(0);
-        word & (1 << (index % WORD)) != 0
+        let word = self.words.get(index / Self::WORD).copied().unwrap_or(0);
+        word & (1 << (index % Self::WORD)) != 0
     }
 
     /// True if the bit was not set before.
@@ -63,16 +65,20 @@ impl Bits {
         if index >= self.length as usize || self.get(index) {
             return false;
         }
-        self.words[index / WORD] |= 1 << (index % WORD);
+        self.words[index / Self::WORD] |= 1 << (index % Self::WORD);
         self.ones += 1;
         true
     }
 
     pub(crate) fn clear(&mut self, index: usize) {
         if self.get(index) {
-            self.words[index / WORD] &= !(1 << (index % WORD));
+            self.words[index / Self::WORD] &= !(1 << (index % Self::WORD));
             self.ones -= 1;
         }
+    }
+
+    pub(crate) fn warm(&self) -> u64 {
+        warm::lines(&self.words)
     }
 
     pub(crate) fn ones(&self) -> usize {
@@ -83,19 +89,21 @@ impl Bits {
         self.ones == self.length
     }
 
-    /// All that is set here and in neither of the two, from `start` on and round to it again.
+    /// All that is set in these words and in neither of the two, from `start` on and round to
+    /// it again.
     pub(crate) fn without<'a>(
-        &'a self,
+        bits: &'a [u64],
         held: &'a Self,
         pending: &'a Self,
         start: usize,
     ) -> impl Iterator<Item = u32> + 'a {
-        let words = self.words.len();
+        let words = bits.len();
         // the first word comes twice: its end in the beginning, its beginning in the end
-        let head = (1 << (start % WORD)) - 1;
-        (0..=words).flat_map(move |step| {
-            let place = (start / WORD + step) % words;
-            let mut word = self.words[place] & !held.words[place] & !pending.words[place];
+        let head = (1 << (start % Self::WORD)) - 1;
+        let steps = if words == 0 { 0 } else { words + 1 };
+        (0..steps).flat_map(move |step| {
+            let place = (start / Self::WORD + step) % words;
+            let mut word = bits[place] & !held.words[place] & !pending.words[place];
             if step == 0 {
                 word &= !head;
             } else if step == words {
@@ -104,24 +112,20 @@ impl Bits {
             std::iter::from_fn(move || {
                 let bit = (word != 0).then(|| word.trailing_zeros())?;
                 word &= word - 1;
-                Some((place * WORD) as u32 + bit)
+                Some((place * Self::WORD) as u32 + bit)
             })
         })
     }
 
-    /// Whether anything is set here and in neither of the two.
-    pub(crate) fn has_beside(&self, held: &Self, pending: &Self) -> bool {
+    /// Whether anything is set in these words and in neither of the two.
+    pub(crate) fn beside(bits: &[u64], held: &Self, pending: &Self) -> bool {
         let others = held.words.iter().zip(&pending.words);
-        let mut words = self.words.iter().zip(others);
+        let mut words = bits.iter().zip(others);
         words.any(|(word, (held, pending))| word & !held & !pending != 0)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let words = self.words.iter().enumerate();
-        words.flat_map(|(place, word)| {
-            let bits = (0..WORD).filter(move |bit| word & (1 << bit) != 0);
-            bits.map(move |bit| place * WORD + bit)
-        })
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
     }
 }
 
@@ -140,7 +144,7 @@ mod tests {
         let left = |index: &u32| ![3, 10, 70, 71, 149].contains(index);
         for start in [0, 1, 63, 64, 75, 127, 128, 149] {
             let expected = (start..150).chain(0..start).filter(left);
-            let found = has.without(&held, &pending, start as usize);
+            let found = Bits::without(&has.words, &held, &pending, start as usize);
             assert!(found.eq(expected), "from {start}");
         }
     }
@@ -155,7 +159,9 @@ mod tests {
         assert_eq!(Bits::decode(&[0], 11), None, "too short");
         for length in [0, 1, 11, 63, 64, 65, 200] {
             let full = Bits::full(length);
-            assert!(full.is_full() && full.iter().eq(0..length));
+            let none = Bits::new(length);
+            let all = Bits::without(&full.words, &none, &none, 0);
+            assert!(full.is_full() && all.eq(0..length as u32));
             assert_eq!(Bits::decode(&full.encode(), length), Some(full));
         }
     }
@@ -169,14 +175,14 @@ mod tests {
         held.set(0);
         pending.set(64);
         let found = |held: &Bits, pending: &Bits, start| -> Vec<u32> {
-            has.without(held, pending, start).collect()
+            Bits::without(&has.words, held, pending, start).collect()
         };
         assert_eq!(found(&held, &pending, 0), [63, 129]);
         assert_eq!(found(&held, &pending, 100), [129, 63]);
         held.set(63);
-        assert!(has.has_beside(&held, &pending));
+        assert!(Bits::beside(&has.words, &held, &pending));
         held.set(129);
-        assert!(!has.has_beside(&held, &pending));
+        assert!(!Bits::beside(&has.words, &held, &pending));
         assert!(found(&held, &pending, 0).is_empty());
         pending.clear(64);
         assert_eq!((found(&held, &pending, 0), pending.ones()), (vec![64], 0));

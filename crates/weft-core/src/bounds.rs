@@ -63,8 +63,9 @@ pub const SOAK_US: u64 = 5_000_000;
 pub const FAILED_HEADS: usize = 32;
 /// Channels followed by one node.
 pub const CHANNELS: usize = 16;
-/// Everybody was asked for a chunk map and nobody had it: ask again after this.
-pub const BLOB_RETRY_US: u64 = 1_000_000;
+/// Everybody was asked for a chunk map and nobody had it: ask again after this. Whoever gets
+/// it says so before, by asking for chunks.
+pub const BLOB_RETRY_US: u64 = 5_000_000;
 /// Chunk maps that wait for a full disk: those of one release of many files.
 pub const BLOBS_UNWRITTEN: usize = 16;
 /// Records of the owner that wait for what they build on; an admin hands in a few at once.

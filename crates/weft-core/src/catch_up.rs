@@ -101,7 +101,7 @@ impl<P: Payload> Node<P> {
         state.asked_until_us = Some(now_us + bounds::ANSWER_TIMEOUT_US);
         (state.ask_again, state.ask_due_us) = (false, None);
         let have = self.trust.have();
-        self.send(peer, Message::Control(Control::Have(have)));
+        self.send(peer, Message::Control(Control::Have(Box::new(have))));
         self.note_told(peer);
     }
 

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Clock {
     floor: TimeFloor,
-    counted_us: u64,
+    pub(crate) counted_us: u64,
     /// The newest root that was taken in, by its place in the chain.
     roots: usize,
     save_due_us: u64,

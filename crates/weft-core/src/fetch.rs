@@ -87,12 +87,12 @@ impl<P: Payload> Node<P> {
         }
         for state in self.peers.values_mut() {
             if let Some(peer_file) = state.files.get_mut(&file) {
-                (peer_file.holds, peer_file.want_due_us) = (None, None);
+                peer_file.want_due_us = None;
                 state.drop_idle_files();
             }
         }
         if let Some(state) = self.files.get_mut(&file) {
-            state.forget_holders();
+            state.forget_offers();
         }
     }
 
@@ -138,9 +138,6 @@ impl<P: Payload> Node<P> {
             for (index, _) in &peer_file.requests {
                 file.pending.clear(*index as usize);
             }
-            if let Some(bits) = &peer_file.holds {
-                file.count_holder(bits, false);
-            }
         }
         for blob in self.blobs.values_mut() {
             if blob.asked.is_some_and(|(asked, _)| asked == *peer) {
@@ -160,7 +157,7 @@ impl<P: Payload> Node<P> {
         });
         let blobs = self.blobs.values().filter_map(|blob| match blob.asked {
             Some((_, due_us)) => Some(due_us),
-            None => (blob.retry_us > self.now_us).then_some(blob.retry_us),
+            None => blob.retry_us.filter(|due_us| *due_us > self.now_us),
         });
         let files = self.files.values().flat_map(|file| {
             let sync_us = file.sync_due_us.filter(|_| !file.syncing);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weft_record::ChunkMap;
 
-use crate::{bits::Bits, bounds, config::RestoredFile, message::Peer, table::Table};
+use crate::{bits::Bits, config::RestoredFile, message::Peer, offers::Offers, table::Table};
 
 /// A file of a release, complete or not.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub(crate) struct FileState {
     pub(crate) held: Bits,
     /// Asked for, or arrived and being hashed or written.
     pub(crate) pending: Bits,
-    /// How many members hold each chunk, while it is fetched.
-    holders: Vec<u8>,
+    /// What peers hold of it, while it is fetched.
+    pub(crate) offers: Offers,
     /// Chunks that came and of which nobody was told yet.
     pub(crate) untold: Vec<u32>,
     /// When that is told.
@@ -82,6 +82,31 @@ impl FileState {
         state
     }
 
+    pub(crate) fn warm(&self) -> u64 {
+        let near = [
+            self.length,
+            self.held.ones() as u64,
+            self.pending.ones() as u64,
+            self.tell_after_us,
+            self.unsynced_bytes,
+            self.figures.bytes_held,
+            self.figures.by_peer.len() as u64,
+            self.retry_us.unwrap_or(0),
+            self.sync_due_us.unwrap_or(0),
+        ];
+        near.into_iter().fold(0, |sum, one| sum ^ one)
+    }
+
+    pub(crate) fn warm_bits(&self) -> u64 {
+        self.held.warm() ^ self.pending.warm() ^ self.offers.warm()
+    }
+
+    pub(crate) fn warm_figures(&self, peer: Option<&Peer>) -> u64 {
+        let untold = self.untold.first().copied().unwrap_or(0);
+        let count = peer.and_then(|peer| self.figures.by_peer.get(peer));
+        u64::from(untold) ^ count.copied().unwrap_or(0)
+    }
+
     pub(crate) fn holds(&self, index: u32) -> bool {
         self.held.get(index as usize)
     }
@@ -103,7 +128,7 @@ impl FileState {
             phase,
             held: Bits::new(chunks),
             pending: Bits::new(chunks),
-            holders: Vec::new(),
+            offers: Offers::new(chunks),
             untold: Vec::new(),
             tell_due_us: None,
             fetching_since_us: 0,
@@ -124,50 +149,13 @@ impl FileState {
             .map(|chunk| u64::from(chunk.length))
     }
 
-    /// Whether anything that `bits` has is missing here and not on its way.
-    pub(crate) fn lacks_of(&self, bits: &Bits) -> bool {
-        bits.has_beside(&self.held, &self.pending)
+    /// Whether anybody has what is missing here and not on its way.
+    pub(crate) fn has_open(&self) -> bool {
+        self.offers.any_beside(&self.held, &self.pending)
     }
 
-    /// Those missing chunks that fewest members hold, of those that `bits` has, at most
-    /// `count`; ties fall to the first at or after `start`, so that nodes do not all take
-    /// the same.
-    pub(crate) fn rarest(&self, bits: &Bits, start: usize, count: usize) -> Vec<u32> {
-        let mut found: Vec<(u8, u32)> = Vec::with_capacity(count + 1);
-        let open = bits.without(&self.held, &self.pending, start);
-        for index in open.take(bounds::CHUNKS_LOOKED_AT) {
-            let holders = self.holders.get(index as usize).copied().unwrap_or(0);
-            if found.len() == count && found.last().is_some_and(|last| last.0 <= holders) {
-                continue;
-            }
-            let place = found.partition_point(|one| one.0 <= holders);
-            found.insert(place, (holders, index));
-            found.truncate(count);
-        }
-        found.into_iter().map(|(_, index)| index).collect()
-    }
-
-    pub(crate) fn count_holder(&mut self, bits: &Bits, more: bool) {
-        for index in bits.iter() {
-            self.count_one(index, more);
-        }
-    }
-
-    pub(crate) fn count_one(&mut self, index: usize, more: bool) {
-        if self.holders.is_empty() {
-            self.holders = vec![0; self.map.chunks.len()];
-        }
-        if let Some(holders) = self.holders.get_mut(index) {
-            *holders = if more {
-                holders.saturating_add(1)
-            } else {
-                holders.saturating_sub(1)
-            };
-        }
-    }
-
-    /// Nothing more is fetched of it: what was counted for that is not needed.
-    pub(crate) fn forget_holders(&mut self) {
-        self.holders = Vec::new();
+    /// Nothing more is fetched of it: what others hold does not matter.
+    pub(crate) fn forget_offers(&mut self) {
+        self.offers = Offers::new(self.map.chunks.len());
     }
 }

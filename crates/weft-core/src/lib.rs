@@ -22,6 +22,7 @@ mod maps;
 mod members;
 mod message;
 mod node;
+mod offers;
 mod operations;
 mod pace;
 mod random;
@@ -32,6 +33,7 @@ mod table;
 mod target;
 mod told;
 mod transfer;
+mod warm;
 mod withdraw;
 
 pub use config::{
@@ -44,3 +46,4 @@ pub use io::{
 };
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};
+pub use warm::{Next, STEPS as WARM_STEPS};

@@ -24,11 +24,12 @@ pub(crate) struct BlobState {
     pub(crate) asked: Option<(Peer, u64)>,
     /// Bytes are being read, hashed or written.
     pub(crate) busy: bool,
-    /// Members that do not have it, until the next round.
+    /// Members that do not have it, until the next round or until they seem to.
     pub(crate) refused: BTreeSet<Peer>,
-    /// Nobody is asked before this.
-    pub(crate) retry_us: u64,
+    /// When the next round begins, if everybody was asked.
+    pub(crate) retry_us: Option<u64>,
 }
+
 impl<P: Payload> Node<P> {
     /// Makes sure that this file is on its way. The release that names it is verified.
     pub(crate) fn require_file(&mut self, file: Hash, length: u64, chunk_map: Hash) {
@@ -46,7 +47,7 @@ impl<P: Payload> Node<P> {
                 asked: None,
                 busy: true,
                 refused: BTreeSet::new(),
-                retry_us: 0,
+                retry_us: None,
             };
             self.blobs.insert(chunk_map, state);
             self.disk(Pending::ReadBlob(chunk_map), Disk::ReadBlob(chunk_map));
@@ -150,6 +151,15 @@ impl<P: Payload> Node<P> {
         }
     }
 
+    /// Whoever asks for chunks of a file, or has some, has its map by now.
+    pub(crate) fn has_map(&mut self, peer: &Peer, file: &Hash) {
+        for blob in self.blobs.values_mut() {
+            if blob.file == *file {
+                blob.refused.remove(peer);
+            }
+        }
+    }
+
     pub(crate) fn schedule_blobs(&mut self) {
         // whoever knows as much as this node is more likely to have what that names; a
         // bundle tells no digest
@@ -162,8 +172,12 @@ impl<P: Payload> Node<P> {
         let now_us = self.now_us;
         let mut asks = Vec::new();
         for (hash, blob) in self.blobs.iter_mut() {
-            if blob.asked.is_some() || blob.busy || blob.retry_us > now_us {
+            if blob.asked.is_some() || blob.busy {
                 continue;
+            }
+            if blob.retry_us.is_some_and(|due_us| due_us <= now_us) {
+                blob.retry_us = None;
+                blob.refused.clear();
             }
             let open = |peers: &[Peer]| -> Vec<Peer> {
                 let peers = peers.iter();
@@ -179,9 +193,8 @@ impl<P: Payload> Node<P> {
             if candidates.is_empty() {
                 // everybody was asked: a new round a little later
                 if !blob.refused.is_empty() {
-                    blob.refused.clear();
-                    blob.retry_us = now_us + bounds::BLOB_RETRY_US;
-                    self.due_us = self.due_us.min(blob.retry_us);
+                    let retry_us = blob.retry_us.get_or_insert(now_us + bounds::BLOB_RETRY_US);
+                    self.due_us = self.due_us.min(*retry_us);
                 }
                 continue;
             }

@@ -3,7 +3,6 @@
 use weft_record::{Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
-    bits::Bits,
     bounds,
     door::Shown,
     io::{DisconnectReason, Event, Output},
@@ -92,8 +91,6 @@ impl Fingerprint {
 pub(crate) struct PeerFile {
     /// The peer wants news of it.
     pub(crate) wanted: bool,
-    /// The chunks that the peer told it holds, while this node fetches the file.
-    pub(crate) holds: Option<Bits>,
     /// It did not deliver a chunk: it is asked again at this time what it holds.
     pub(crate) want_due_us: Option<u64>,
     /// Chunks asked of it, and when.
@@ -101,11 +98,16 @@ pub(crate) struct PeerFile {
 }
 
 impl PeerFile {
+    pub(crate) fn warm(&self) -> u64 {
+        u64::from(self.wanted) ^ self.requests.len() as u64
+    }
+
+    pub(crate) fn warm_behind(&self) -> u64 {
+        self.requests.first().map_or(0, |one| u64::from(one.0))
+    }
+
     fn is_idle(&self) -> bool {
-        !self.wanted
-            && self.holds.is_none()
-            && self.want_due_us.is_none()
-            && self.requests.is_empty()
+        !self.wanted && self.want_due_us.is_none() && self.requests.is_empty()
     }
 }
 
@@ -113,6 +115,11 @@ impl PeerState {
     /// How many further chunks may be asked of it.
     pub(crate) fn room(&self) -> usize {
         usize::from(self.window.0).saturating_sub(usize::from(self.requests))
+    }
+
+    pub(crate) fn warm(&self) -> u64 {
+        let first = u64::from(self.requests) ^ u64::from(self.standing.is_member());
+        first ^ self.untold_due_us ^ self.files.len() as u64 ^ self.door_due_us
     }
 
     pub(crate) fn file(&mut self, file: Hash) -> &mut PeerFile {
@@ -194,7 +201,7 @@ impl<P: Payload> Node<P> {
             door_due_us: self.now_us + bounds::DOOR_TIMEOUT_US,
             ..PeerState::default()
         };
-        self.peers.insert(peer, state);
+        self.add_peer(peer, state);
         self.send_hello(peer);
     }
 
@@ -203,14 +210,26 @@ impl<P: Payload> Node<P> {
             standing: Standing::Bundle,
             ..PeerState::default()
         };
-        self.peers.insert(peer, state);
+        self.peer_down(peer);
+        self.add_peer(peer, state);
         self.send_hello(peer);
         self.want_from(peer);
     }
 
+    fn add_peer(&mut self, peer: Peer, state: PeerState) {
+        let place = self.peers.insert(peer, state);
+        for file in self.files.values_mut() {
+            file.offers.peer_came(place);
+        }
+    }
+
     pub(crate) fn peer_down(&mut self, peer: Peer) {
-        if let Some(state) = self.peers.remove(&peer) {
+        let place = self.peers.place_of(&peer);
+        if let Some((place, state)) = place.zip(self.peers.remove(&peer)) {
             self.asks_more = true;
+            for file in self.files.values_mut() {
+                file.offers.peer_gone(place);
+            }
             self.forget_requests(&peer, &state);
             if state.standing.is_member() {
                 self.event(Event::PeerLeft { peer });
@@ -301,6 +320,11 @@ impl<P: Payload> Node<P> {
             ..PeerState::default()
         };
         self.forget_requests(&peer, &parted);
+        if let Some(place) = self.peers.place_of(&peer) {
+            for file in self.files.values_mut() {
+                file.offers.forget(place);
+            }
+        }
     }
 
     pub(crate) fn refuse_source(&self, source: Source) -> bool {

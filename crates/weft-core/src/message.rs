@@ -86,7 +86,7 @@ pub enum Control {
     /// What the sender holds, in at most 100 bytes.
     Digest(TrustDigest),
     /// What the sender holds, in full: an answer of [`Control::Records`] is wanted.
-    Have(Have),
+    Have(Box<Have>),
     /// Encoded envelopes, in an order that admits cleanly.
     Records(Vec<Vec<u8>>),
     /// The sender wants this file: tell it which chunks you hold, now and as they come.

@@ -62,7 +62,7 @@ pub struct Node<P> {
     pub(crate) counters: Counters,
     /// The disk refused something and no write has succeeded since.
     troubled: bool,
-    operations: Operations<Pending<P>>,
+    pub(crate) operations: Operations<Pending<P>>,
     pub(crate) outputs: VecDeque<Output<P>>,
     /// No timer is due before this.
     pub(crate) due_us: u64,

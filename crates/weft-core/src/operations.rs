@@ -47,6 +47,12 @@ impl<T> Operations<T> {
         OpId(u64::from(self.begun) << 32 | u64::from(place))
     }
 
+    pub(crate) fn warm(&self) -> u64 {
+        let place = self.places.first().map_or(0, |place| place.begun);
+        let free = self.free.first().copied().unwrap_or_default();
+        u64::from(place ^ free)
+    }
+
     /// What the operation was for, the first time that it is answered.
     pub(crate) fn end(&mut self, operation: OpId) -> Option<T> {
         let place = operation.0 as u32;

@@ -77,6 +77,7 @@ impl<P: Payload> Node<P> {
             return;
         }
         state.file(file).wanted = true;
+        self.has_map(&peer, &file);
         self.tell_bits(peer, file);
     }
 

@@ -5,7 +5,7 @@
 
 use weft_record::{Hash, Name};
 
-use crate::message::Peer;
+use crate::{message::Peer, warm};
 
 /// Keys that are told apart by their first bytes, nearly always.
 pub(crate) trait Key: Ord + Clone {
@@ -91,14 +91,13 @@ impl<K: Key, V> Table<K, V> {
         Some((key.clone(), value))
     }
 
-    /// What was there before goes.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
-        match self.find(&key) {
-            Some(place) => self.entries[place].1 = value,
-            None => {
-                self.add(key, value);
-            }
-        }
+    /// What was there before goes. Tells the place.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> usize {
+        let Some(place) = self.find(&key) else {
+            return self.add(key, value);
+        };
+        self.entries[place].1 = value;
+        place
     }
 
     /// The entry of this key, which is made if there is none.
@@ -129,6 +128,20 @@ impl<K: Key, V> Table<K, V> {
         }
     }
 
+    /// Reads what keys are found by.
+    pub(crate) fn warm_keys(&self) -> u64 {
+        warm::lines(&self.prefixes) ^ self.entries.len() as u64
+    }
+
+    /// Reads all entries, of each what `warm` reads.
+    pub(crate) fn warm(&self, warm: impl Fn(&V) -> u64) -> u64 {
+        let values = self
+            .entries
+            .iter()
+            .map(|(key, value)| key.prefix() ^ warm(value));
+        values.fold(warm::lines(&self.prefixes), |sum, one| sum ^ one)
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> + Clone {
         self.entries.iter().map(|(key, _)| key)
     }
@@ -147,6 +160,11 @@ impl<K: Key, V> Table<K, V> {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// Where the entry is in the order of keys.
+    pub(crate) fn place_of(&self, key: &K) -> Option<usize> {
+        self.find(key)
     }
 
     fn find(&self, key: &K) -> Option<usize> {

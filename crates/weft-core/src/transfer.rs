@@ -44,6 +44,7 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn bits_arrived(&mut self, peer: Peer, file: Hash, bytes: &[u8]) {
         let Some(state) = self.files.get_mut(&file) else {
+            self.has_map(&peer, &file);
             return;
         };
         let Some(bits) = Bits::decode(bytes, state.map.chunks.len()) else {
@@ -51,16 +52,13 @@ impl<P: Payload> Node<P> {
             self.fault(peer, bounds::FAULT_POINTS, text);
             return;
         };
-        let Some(peer_state) = self.peers.get_mut(&peer) else {
+        let Some(place) = self.peers.place_of(&peer) else {
             return;
         };
         if !state.phase.is_open() {
             return;
         }
-        state.count_holder(&bits, true);
-        if let Some(old) = peer_state.file(file).holds.replace(bits) {
-            state.count_holder(&old, false);
-        }
+        state.offers.tell(place, &bits);
         self.asks_more = true;
     }
 
@@ -68,7 +66,9 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        let Some(peer_state) = self.peers.get_mut(&peer) else {
+        let place = self.peers.place_of(&peer);
+        let Some((place, peer_state)) = place.and_then(|at| Some((at, self.peers.at(at)?.1)))
+        else {
             return;
         };
         if !state.phase.is_open() {
@@ -77,13 +77,9 @@ impl<P: Payload> Node<P> {
         // while it is asked as much as it may be, what more it has does not matter now
         let has_room = peer_state.room() >= peer_state.window.run()
             && state.pending.ones() + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS;
-        let chunks = state.map.chunks.len();
-        let holds = &mut peer_state.file(file).holds;
-        let bits = holds.get_or_insert_with(|| Bits::new(chunks));
         for &index in indexes {
             let index = index as usize;
-            if bits.set(index) {
-                state.count_one(index, true);
+            if state.offers.gain(place, index) {
                 self.asks_more |= has_room && !state.held.get(index) && !state.pending.get(index);
             }
         }
@@ -120,7 +116,7 @@ impl<P: Payload> Node<P> {
         let chunks = state.map.chunks.len();
         let known = state.held.ones() + state.pending.ones();
         let missing = chunks.saturating_sub(known);
-        if room == 0 || missing == 0 || self.peers.is_empty() {
+        if room == 0 || missing == 0 || self.peers.is_empty() || !state.has_open() {
             return false;
         }
         // near the end one by one, so that no peer is left with all that is missing
@@ -132,6 +128,9 @@ impl<P: Payload> Node<P> {
         let mut chosen: Option<(u16, usize)> = None;
         for step in 0..self.peers.len() {
             let place = (first + step) % self.peers.len();
+            if !state.offers.beside(place, &state.held, &state.pending) {
+                continue;
+            }
             let Some((_, peer)) = self.peers.at(place) else {
                 break;
             };
@@ -142,15 +141,15 @@ impl<P: Payload> Node<P> {
             if busier || full || !is_source {
                 continue;
             }
-            let holds = peer.files.get(&file).and_then(|file| file.holds.as_ref());
-            if holds.is_some_and(|bits| state.lacks_of(bits)) {
-                chosen = Some((peer.requests, place));
-                if peer.requests == 0 {
-                    break;
-                }
+            chosen = Some((peer.requests, place));
+            if peer.requests == 0 {
+                break;
             }
         }
-        let Some((peer, peer_state)) = chosen.and_then(|(_, at)| self.peers.at_mut(at)) else {
+        let Some((_, place)) = chosen else {
+            return false;
+        };
+        let Some((peer, peer_state)) = self.peers.at_mut(place) else {
             return false;
         };
         let now = Moment::at(self.now_us);
@@ -158,11 +157,9 @@ impl<P: Payload> Node<P> {
         if peer_state.requests == 0 {
             peer_state.progress = now;
         }
-        let Some(holds) = &peer_state.file(file).holds else {
-            return false;
-        };
+        let known = (&state.held, &state.pending);
         let mut asked = 0;
-        for index in state.rarest(holds, start, run) {
+        for index in state.offers.rarest(place, known, start, run) {
             let length = state.chunk_length(index).unwrap_or(0);
             if !self.bucket.take(length, self.now_us) {
                 self.due_us = self.due_us.min(self.bucket.ready_us());
@@ -235,17 +232,16 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.pending.clear(chunk.index as usize);
-        let Some(peer_state) = self.peers.get_mut(&peer) else {
+        let Some(place) = self.peers.place_of(&peer) else {
+            return;
+        };
+        let Some((_, peer_state)) = self.peers.at_mut(place) else {
             return;
         };
         let due_us = self.now_us + pace::pause_us(peer_state.strikes);
-        let Some(peer_file) = peer_state.files.get_mut(&chunk.file) else {
-            return;
-        };
-        if let Some(bits) = peer_file.holds.take() {
+        if state.offers.forget(place) {
             peer_state.strikes = peer_state.strikes.saturating_add(1);
-            state.count_holder(&bits, false);
-            peer_file.want_due_us = Some(due_us);
+            peer_state.file(chunk.file).want_due_us = Some(due_us);
             self.due_us = self.due_us.min(due_us);
         }
     }
@@ -260,7 +256,10 @@ impl<P: Payload> Node<P> {
         let fetching = files.filter(|(_, state)| state.phase == FilePhase::Fetching);
         let fetching: Vec<Hash> = fetching.map(|(file, _)| *file).collect();
         let now_us = self.now_us;
-        let Some(state) = self.peers.get_mut(&peer) else {
+        let Some(place) = self.peers.place_of(&peer) else {
+            return;
+        };
+        let Some((_, state)) = self.peers.at_mut(place) else {
             return;
         };
         if now_us < state.untold_due_us {
@@ -270,10 +269,8 @@ impl<P: Payload> Node<P> {
         // one that has nothing more to give may have gained since, and have told nobody: it
         // did not count this node as a member for a moment
         let is_untold = |file: &Hash| {
-            let held = self.files.get(file).map(|file| &file.held);
-            let told = state.files.get(file).and_then(|file| file.holds.as_ref());
-            let told = told.zip(held);
-            told.is_none_or(|(told, held)| !told.has_beside(held, held))
+            let state = self.files.get(file);
+            state.is_none_or(|state| !state.offers.beside(place, &state.held, &state.held))
         };
         let untold: Vec<Hash> = fetching.into_iter().filter(is_untold).collect();
         for file in untold {
@@ -398,18 +395,12 @@ impl<P: Payload> Node<P> {
             .clamp(bounds::GAINED_PAUSE_US, bounds::GAINED_PAUSE_MOST_US);
         state.tell_after_us = self.now_us + pause_us;
         let gained = std::mem::take(&mut state.untold);
-        for (peer, peer_state) in self.peers.iter() {
+        for (place, (peer, peer_state)) in self.peers.iter().enumerate() {
             let peer_file = peer_state.files.get(&file);
-            let Some(peer_file) = peer_file.filter(|file| file.wanted) else {
-                continue;
-            };
-            if !peer_state.standing.is_member() {
+            if !peer_file.is_some_and(|file| file.wanted) || !peer_state.standing.is_member() {
                 continue;
             }
-            let lacks = |index: &u32| {
-                let holds = peer_file.holds.as_ref();
-                holds.is_none_or(|holds| !holds.get(*index as usize))
-            };
+            let lacks = |index: &u32| !state.offers.holds(place, *index);
             let indexes: Vec<u32> = gained.iter().copied().filter(lacks).collect();
             if !indexes.is_empty() {
                 let gained = Message::Control(Control::Gained { file, indexes });

@@ -1,7 +1,7 @@
 //! What puppets and thieves say that no node would.
 
 use weft_core::{ChunkRef, Command, Control, Message, Payload};
-use weft_record::{Envelope, Hash, Have, Kind, RecordId};
+use weft_record::{Envelope, Hash, Kind, RecordId};
 
 use super::{
     play::Play,
@@ -82,7 +82,7 @@ impl Play<'_> {
             Lie::AsksForAll => {
                 let asks = (0..ASKED).map(|index| Message::Get(ChunkRef { file, index }));
                 let mut all = vec![
-                    Message::Control(Control::Have(Have::default())),
+                    Message::Control(Control::Have(Box::default())),
                     Message::Control(Control::Want(file)),
                     Message::GetBlob(release.chunk_map_hash()),
                 ];
