@@ -34,6 +34,10 @@ impl ChunkSet {
         }
     }
 
+    pub(crate) fn warm(&self) -> u64 {
+        self.words.first().copied().unwrap_or(0)
+    }
+
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.words.copy_from_slice(&other.words);
     }

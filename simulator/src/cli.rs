@@ -6,6 +6,7 @@ mod from_csv;
 mod fuzz;
 mod golden;
 mod interrupt;
+mod large_pages;
 mod many;
 mod progress;
 mod replay;
@@ -67,6 +68,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
     };
+    if matches!(arguments.verb, Verb::Run(_) | Verb::Scale(_)) {
+        large_pages::ask_for();
+    }
     let result = match &arguments.verb {
         Verb::Run(options) => run::run(options),
         Verb::Sweep(options) => sweep::run(options),

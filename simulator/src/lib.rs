@@ -1,5 +1,5 @@
-//! Many virtual nodes in one thread: the node's own state machine ([`weft_core`])
-//! inside a virtual network, disk and clock.
+//! Many virtual nodes in one process: the node's own state machine ([`weft_core`]) inside a
+//! virtual network, disk and clock.
 //!
 //! Nothing here stands in for a decision of the core. The same seed gives the same
 //! events in the same order, and [`World::log_hash`] tells them apart.

@@ -77,6 +77,11 @@ impl EventLog {
         Hash(*hasher.finalize().as_bytes())
     }
 
+    /// Whether lines are kept for people.
+    pub(crate) fn has_tail(&self) -> bool {
+        self.tail_lines > 0
+    }
+
     /// Lines so far.
     pub fn lines(&self) -> u64 {
         self.lines

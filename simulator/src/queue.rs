@@ -58,6 +58,16 @@ impl<T: Copy> Queue<T> {
         Some(next)
     }
 
+    /// What is due in the same stretch of 2 to the power of `bits` microseconds as the last
+    /// event that left; what is due at the same time stands in order.
+    pub(crate) fn near(&self, bits: usize) -> impl Iterator<Item = (u64, T)> {
+        let buckets = self.buckets[..=bits.min(BUCKETS - 1)].iter().enumerate();
+        buckets.flat_map(|(number, bucket)| {
+            let begin = if number == 0 { self.front } else { 0 };
+            bucket[begin..].iter().copied()
+        })
+    }
+
     /// Events that wait.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The core in a virtual mesh: one file a concern, one behaviour a test.
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod behaviour;
 mod catch_up;
 mod compromise;

@@ -52,6 +52,17 @@ struct Arriving {
     at_us: u64,
 }
 
+impl Arriving {
+    fn arrival(&self) -> Arrival {
+        Arrival {
+            from: self.way.from,
+            to: self.way.to,
+            cargo: self.cargo,
+            begun_us: self.begun_us,
+        }
+    }
+}
+
 impl Sharing for Fluid {
     fn begin(&mut self, now_us: u64, links: &mut Links, way: Way, cargo: Cargo, wakes: &mut Wakes) {
         let known = self.by_way.get(&(way.from, way.to));
@@ -88,13 +99,7 @@ impl Sharing for Fluid {
             Wake::Arrival(place) => {
                 let arriving = self.arrivals.get(place)?;
                 if arriving.at_us == now_us {
-                    let arriving = self.arrivals.take(place)?;
-                    return Some(Arrival {
-                        from: arriving.way.from,
-                        to: arriving.way.to,
-                        cargo: arriving.cargo,
-                        begun_us: arriving.begun_us,
-                    });
+                    return self.arrivals.take(place).map(|one| one.arrival());
                 }
             }
             Wake::Link(_) => {}
@@ -127,6 +132,21 @@ impl Sharing for Fluid {
         }
         let limited: Vec<u32> = self.over.keys().copied().collect();
         self.share(now_us, links, &all, &limited, wakes);
+    }
+
+    fn warm(&self, _: &Links, wake: Wake) -> u32 {
+        match wake {
+            Wake::Arrival(place) => self.arrivals.get(place).map_or(0, |one| one.way.to),
+            Wake::Link(_) | Wake::Flow(_) => 0,
+        }
+    }
+
+    fn arrival(&self, wake: Wake) -> Option<(u64, Arrival)> {
+        let Wake::Arrival(place) = wake else {
+            return None;
+        };
+        let arriving = self.arrivals.get(place)?;
+        Some((arriving.at_us, arriving.arrival()))
     }
 
     fn heap_bytes(&self) -> usize {

@@ -128,6 +128,11 @@ impl Links {
         (OF_SITE | (2 * site), OF_SITE | (2 * site + 1))
     }
 
+    pub(super) fn warm(&self, node: u32) -> u32 {
+        let (up, down) = (2 * node as usize, 2 * node as usize + 1);
+        self.nics[up].queue ^ self.nics[down].queue ^ self.site_of[node as usize]
+    }
+
     pub(super) fn get(&self, link: u32) -> &Link {
         if link & OF_SITE == 0 {
             &self.nics[link as usize]

@@ -78,6 +78,10 @@ trait Sharing {
         before: u64,
         wakes: &mut Wakes,
     );
+    /// Reads what this needs, before it is due.
+    fn warm(&self, links: &Links, wake: Wake) -> u32;
+    /// The chunk that arrives with this, and when, if any does.
+    fn arrival(&self, wake: Wake) -> Option<(u64, Arrival)>;
     /// Memory that it holds.
     fn heap_bytes(&self) -> usize;
 }
@@ -166,6 +170,22 @@ impl Network {
     pub(crate) fn wake(&mut self, now_us: u64, wake: Wake) -> Option<Arrival> {
         let (links, wakes) = (&mut self.links, &mut self.wakes);
         self.sharing.wake(now_us, links, wake, wakes)
+    }
+
+    /// The chunk that arrives with this at this time, if any does.
+    pub(crate) fn arrival(&self, at_us: u64, wake: Wake) -> Option<Arrival> {
+        let (due_us, arrival) = self.sharing.arrival(wake)?;
+        (due_us == at_us).then_some(arrival)
+    }
+
+    /// Reads what this needs, before it is due. What it returns means nothing.
+    pub(crate) fn warm(&self, wake: Wake) -> u32 {
+        self.sharing.warm(&self.links, wake)
+    }
+
+    /// The same for what a node is going to send or receive.
+    pub(crate) fn warm_node(&self, node: u32) -> u32 {
+        self.links.warm(node)
     }
 
     /// What is to be put into the event queue since it was asked last.

@@ -78,6 +78,17 @@ struct Launch {
     arrives_us: u64,
 }
 
+impl Launch {
+    fn arrival(&self) -> Arrival {
+        Arrival {
+            from: self.way.from,
+            to: self.way.to,
+            cargo: self.cargo,
+            begun_us: self.begun_us,
+        }
+    }
+}
+
 impl Sharing for Quantum {
     fn begin(&mut self, now_us: u64, links: &mut Links, way: Way, cargo: Cargo, wakes: &mut Wakes) {
         let waiting = self.backlog.insert(Waiting { cargo, next: NONE });
@@ -128,12 +139,7 @@ impl Sharing for Quantum {
                 let launch = self.launches.get(place)?;
                 if launch.arrives_us == now_us {
                     let launch = self.launches.take(place)?;
-                    return Some(Arrival {
-                        from: launch.way.from,
-                        to: launch.way.to,
-                        cargo: launch.cargo,
-                        begun_us: launch.begun_us,
-                    });
+                    return Some(launch.arrival());
                 }
             }
         }
@@ -223,6 +229,22 @@ impl Sharing for Quantum {
             launch.arrives_us = launch.ends_us + delay_us;
             wakes.push((launch.arrives_us, Wake::Arrival(serving)));
         }
+    }
+
+    fn warm(&self, links: &Links, wake: Wake) -> u32 {
+        match wake {
+            Wake::Link(link) => links.get(link).queue,
+            Wake::Flow(flow) => self.flows.get(flow).map_or(0, |flow| flow.first),
+            Wake::Arrival(launch) => self.launches.get(launch).map_or(0, |one| one.way.to),
+        }
+    }
+
+    fn arrival(&self, wake: Wake) -> Option<(u64, Arrival)> {
+        let Wake::Arrival(place) = wake else {
+            return None;
+        };
+        let launch = self.launches.get(place)?;
+        Some((launch.arrives_us, launch.arrival()))
     }
 
     fn heap_bytes(&self) -> usize {

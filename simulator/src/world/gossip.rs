@@ -91,7 +91,7 @@ impl World {
         for place in 0..self.neighbours[index].len() {
             let neighbour = self.neighbours[index][place];
             let other = neighbour.other as usize;
-            if !neighbour.admitted || !self.hosts[other].is_there() {
+            if !neighbour.admitted || !self.seats[other].is_there {
                 continue;
             }
             let way = Way {

@@ -9,18 +9,27 @@ use weft_record::MeshId;
 use super::{NodeSpec, Outage, World};
 use crate::{journal::Change, log::Entry, payload::Virtual, trace};
 
+/// What every message looks up of its sender and receiver.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seat {
+    /// When the node started or went down last.
+    pub(super) changed_us: u64,
+    /// Counts starts: what was under way when the node went down comes to nothing.
+    pub(super) life: u32,
+    /// Whether there is somebody to talk to.
+    pub(super) is_there: bool,
+    /// It says only what a test makes it say.
+    pub(super) is_puppet: bool,
+}
+
 /// One node, up or down.
 pub(super) struct Host {
     pub(super) node: Option<Box<Node<Virtual>>>,
     /// Nodes that are alike share it.
     pub(super) spec: Arc<NodeSpec>,
-    /// Counts starts: what was under way when the node went down comes to nothing.
-    pub(super) life: u32,
     pub(super) ticks: Ticks,
     /// Its processor is busy until then.
     pub(super) busy_until_us: u64,
-    /// When it started or went down last.
-    pub(super) changed_us: u64,
     /// When it last activated something; `u64::MAX`: never.
     pub(super) activated_us: u64,
     /// Made when it is asked for.
@@ -73,18 +82,11 @@ impl Host {
         Self {
             node: None,
             spec,
-            life: 0,
             ticks: Ticks::default(),
             busy_until_us: 0,
-            changed_us: 0,
             activated_us: u64::MAX,
             secret: OnceCell::new(),
         }
-    }
-
-    /// Whether there is somebody to talk to.
-    pub(super) fn is_there(&self) -> bool {
-        self.node.is_some() || self.spec.puppet
     }
 }
 
@@ -104,10 +106,12 @@ impl World {
         }
         let host = &mut self.hosts[index];
         host.node = None;
-        host.life += 1;
         host.ticks = Ticks::default();
         host.busy_until_us = 0;
-        host.changed_us = self.now_us;
+        let seat = &mut self.seats[index];
+        seat.life += 1;
+        seat.is_there = host.spec.puppet;
+        seat.changed_us = self.now_us;
         if outage == Outage::PowerCut {
             self.disks[index].lose_unsynced();
         }
@@ -122,7 +126,9 @@ impl World {
         let (mesh_id, shares) = (self.mesh_id, self.shares_memo());
         let choices = self.choices_of(index);
         let host = &mut self.hosts[index];
-        host.changed_us = self.now_us;
+        let seat = &mut self.seats[index];
+        seat.changed_us = self.now_us;
+        (seat.is_there, seat.is_puppet) = (true, host.spec.puppet);
         if host.spec.puppet {
             return;
         }

@@ -100,9 +100,7 @@ impl World {
     /// Linked nodes that are up.
     pub(super) fn neighbours_there(&self, index: usize) -> Vec<usize> {
         let there = self.linked(index);
-        there
-            .filter(|&other| self.hosts[other].is_there())
-            .collect()
+        there.filter(|&other| self.seats[other].is_there).collect()
     }
 
     /// Whether what was sent over a link still has it under it.

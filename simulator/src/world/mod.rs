@@ -5,8 +5,11 @@
 //! for), `send` (messages and chunks), `silence` (of a site), `gossip`, `watch` (what is
 //! kept for those who look).
 
+mod ahead;
 mod gossip;
 mod host;
+mod lane;
+mod lanes;
 mod links;
 mod outputs;
 mod run;
@@ -14,6 +17,7 @@ mod send;
 mod silence;
 mod spec;
 mod watch;
+mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +44,10 @@ use crate::{
     traffic::Traffic,
 };
 
+use ahead::Ahead;
 use gossip::Gossip;
-use host::Host;
+use host::{Host, Seat};
+use lanes::Lanes;
 use links::Neighbour;
 use send::Parcel;
 use silence::Silence;
@@ -55,11 +61,12 @@ pub struct World {
     now_us: u64,
     seed: u64,
     mesh_id: MeshId,
-    hosts: Vec<Host>,
+    seats: Vec<Seat>,
+    hosts: Lanes<Host>,
     keys: Vec<Peer>,
     /// A node's index by the beginning of its key.
-    by_key: Table<u64, u32>,
-    disks: Vec<VirtualDisk>,
+    by_key: Arc<Table<u64, u32>>,
+    disks: Lanes<VirtualDisk>,
     /// Whom each node is linked with, in order.
     neighbours: Vec<Vec<Neighbour>>,
     /// A link was cut at some time: until then, whoever was linked still is.
@@ -74,6 +81,7 @@ pub struct World {
     timing: Timing,
     shares_memo: bool,
     queue: Queue<Happening>,
+    ahead: Ahead,
     /// Messages on their way.
     parcels: Slab<Parcel>,
     /// Outcomes of operations under way.
@@ -125,10 +133,11 @@ impl World {
             now_us: 0,
             seed,
             mesh_id,
-            hosts: Vec::new(),
+            seats: Vec::new(),
+            hosts: Lanes::default(),
             keys: Vec::new(),
-            by_key: Table::default(),
-            disks: Vec::new(),
+            by_key: Arc::default(),
+            disks: Lanes::default(),
             neighbours: Vec::new(),
             was_cut: false,
             cut: BTreeSet::new(),
@@ -139,6 +148,7 @@ impl World {
             timing: Timing::default(),
             shares_memo: false,
             queue: Queue::new(),
+            ahead: Ahead::default(),
             parcels: Slab::default(),
             outcomes: Slab::default(),
             gossip: Gossip::default(),
@@ -169,6 +179,8 @@ impl World {
     /// 4 ms round trip whose uplink limits nothing.
     pub fn add_site(&mut self, site: Site) -> usize {
         self.network.add_site(&site);
+        let latency_us = (site.lan_round_trip_us / 2).min(site.wan_round_trip_us);
+        self.shorten_stretches(latency_us);
         self.sites.push(site);
         self.sites.len() - 1
     }
@@ -209,7 +221,7 @@ impl World {
         if !self.shares_memo() || self.hosts.is_empty() {
             self.lent.memo = admin.memo().clone();
         }
-        self.add_node(spec, disk)
+        self.add_node_of(key, spec, disk)
     }
 
     /// The same for one of very many nodes: the admin keeps no copy of the enrolment.
@@ -223,7 +235,7 @@ impl World {
         let mut records = admin.roots();
         records.push(admin.enroll_apart(key));
         disk.save(records);
-        self.add_node(spec, disk)
+        self.add_node_of(key, spec, disk)
     }
 
     /// All nodes use one memo from now on, and begin with this one: each signature is
@@ -252,10 +264,14 @@ impl World {
     }
 
     /// Adds a node with this disk and starts it; returns its index.
-    pub fn add_node(&mut self, spec: NodeSpec, mut disk: VirtualDisk) -> usize {
+    pub fn add_node(&mut self, spec: NodeSpec, disk: VirtualDisk) -> usize {
+        let key = self.secret_of(self.hosts.len()).public();
+        self.add_node_of(key, spec, disk)
+    }
+
+    fn add_node_of(&mut self, key: Peer, spec: NodeSpec, mut disk: VirtualDisk) -> usize {
         let index = self.hosts.len();
-        let key = self.secret_of(index).public();
-        let place = self.by_key.insert(prefix(key.as_bytes()), index as u32);
+        let place = Arc::make_mut(&mut self.by_key).insert(prefix(key.as_bytes()), index as u32);
         assert!(place.is_none(), "two keys begin with the same 64 bits");
         self.keys.push(key);
         let rates = Rates {
@@ -270,6 +286,7 @@ impl World {
         let last = self.hosts.last().map(|last| Arc::clone(&last.spec));
         let same = last.filter(|last| **last == spec);
         let spec = same.unwrap_or_else(|| Arc::new(spec));
+        self.seats.push(Seat::default());
         self.hosts.push(Host::new(spec));
         self.start(index);
         index

@@ -9,7 +9,7 @@ use crate::{log::Entry, network::Wake, payload::Virtual, trace};
 const CHECK_US: u64 = 60;
 
 /// One thing that is due. What is large waits elsewhere under a number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happening {
     /// A connection stands.
     Up { node: u32, life: u32, other: u32 },
@@ -41,7 +41,10 @@ impl World {
                 return done(self);
             };
             self.now_us = at_us;
-            self.happen(happening);
+            self.work_ahead((at_us, happening), end_us);
+            if !self.was_done_ahead(happening) {
+                self.happen(happening);
+            }
         }
         true
     }
@@ -58,7 +61,7 @@ impl World {
         node: usize,
         happening: impl FnOnce(u32, u32) -> Happening,
     ) {
-        let life = self.hosts[node].life;
+        let life = self.seats[node].life;
         self.push(at_us, happening(node as u32, life));
     }
 
@@ -101,7 +104,7 @@ impl World {
                 let (index, other) = (node as usize, other as usize);
                 if self.lives(node, life)
                     && self.is_linked(index, other)
-                    && self.hosts[other].is_there()
+                    && self.seats[other].is_there
                 {
                     self.give(index, Input::PeerUp(self.keys[other]));
                 }
@@ -125,11 +128,11 @@ impl World {
 
     /// Whether a node is there, in the life in which something was begun.
     pub(super) fn lives(&self, node: u32, life: u32) -> bool {
-        let host = &self.hosts[node as usize];
-        host.life == life && host.is_there()
+        let seat = &self.seats[node as usize];
+        seat.life == life && seat.is_there
     }
 
-    fn tick(&mut self, index: usize) {
+    pub(super) fn tick(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         if !host.ticks.come(self.now_us) {
             return;
@@ -144,12 +147,17 @@ impl World {
 
     /// Makes sure that a tick comes by the deadline; one that comes too early is put off.
     pub(super) fn schedule_tick(&mut self, index: usize) {
-        let host = &mut self.hosts[index];
-        let Some(due_us) = host.node.as_ref().and_then(|node| node.deadline()) else {
+        let node = self.hosts[index].node.as_ref();
+        let Some(due_us) = node.and_then(|node| node.deadline()) else {
             return;
         };
+        self.schedule_tick_at(index, due_us);
+    }
+
+    /// Makes sure that a tick comes then.
+    pub(super) fn schedule_tick_at(&mut self, index: usize, due_us: u64) {
         let due_us = due_us.max(self.now_us);
-        if host.ticks.need(due_us) {
+        if self.hosts[index].ticks.need(due_us) {
             self.push_to(due_us, index, |node, life| Happening::Tick { node, life });
         }
     }

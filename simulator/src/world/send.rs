@@ -1,11 +1,11 @@
 //! Messages and chunks on their way.
 
-use weft_core::{ChunkRef, Input, Message, Output, Payload, Peer};
+use weft_core::{ChunkRef, Control, Input, Message, Output, Payload, Peer};
 use weft_record::Hash;
 
-use super::{Happening, World};
+use super::{Happening, NodeSpec, World, lane::What};
 use crate::{
-    network::{Arrival, Cargo, Way},
+    network::{Arrival, Cargo, Wake, Way},
     payload::Virtual,
     topology::Timing,
     traffic::control_bytes,
@@ -55,27 +55,27 @@ impl World {
             journal.sent(self.now_us, (from, to), &message, &self.disks[from]);
         }
         let spec = &self.hosts[from].spec;
-        let message = match message {
-            Message::Data(chunk, payload) if spec.corrupts => {
-                Message::Data(chunk, payload.corrupted())
-            }
-            Message::Data(..) | Message::Absent(_) if spec.withholds => return,
-            message => message,
-        };
-        let way = Way {
-            from: from as u32,
-            to: to as u32,
-        };
-        let is_bulk = matches!(message, Message::Data(..) | Message::Blob(..));
-        let bytes = match &message {
-            Message::Data(_, payload) | Message::Blob(_, payload) => {
-                payload.length().saturating_add(CONTROL_BYTES)
-            }
-            Message::Control(control) => control_bytes(control),
-            _ => CONTROL_BYTES,
-        };
-        self.traffic.add(&message, bytes);
-        if is_bulk {
+        if let Some(message) = as_said(spec, message) {
+            let bytes = weight_of(&message);
+            self.traffic.add(&message, bytes);
+            self.carry(from, to, message, bytes, after_us);
+        }
+    }
+
+    /// Carries a message of so many bytes.
+    pub(super) fn carry(
+        &mut self,
+        from: usize,
+        to: usize,
+        message: Message<Virtual>,
+        bytes: u64,
+        after_us: u64,
+    ) {
+        if matches!(message, Message::Data(..) | Message::Blob(..)) {
+            let way = Way {
+                from: from as u32,
+                to: to as u32,
+            };
             let cargo = self.pack((from, to), message, bytes, after_us);
             self.network.begin(self.now_us, way, cargo);
             return;
@@ -100,14 +100,19 @@ impl World {
         for _ in &indexes {
             self.traffic.add(&Message::Get(first), CONTROL_BYTES);
         }
+        self.carry_gets(from, to, (first.file, indexes), after_us);
+    }
+
+    /// Carries requests for chunks of one file.
+    pub(super) fn carry_gets(
+        &mut self,
+        from: usize,
+        to: usize,
+        (file, indexes): (Hash, Vec<u32>),
+        after_us: u64,
+    ) {
         let bytes = CONTROL_BYTES * indexes.len() as u64;
-        self.dispatch(
-            from,
-            to,
-            Content::Gets(first.file, indexes),
-            bytes,
-            after_us,
-        );
+        self.dispatch(from, to, Content::Gets(file, indexes), bytes, after_us);
     }
 
     fn dispatch(&mut self, from: usize, to: usize, content: Content, bytes: u64, after_us: u64) {
@@ -164,7 +169,7 @@ impl World {
     }
 
     fn wrap(&mut self, from: usize, content: Content) -> u32 {
-        let life = self.hosts[from].life;
+        let life = self.seats[from].life;
         self.parcels.insert(Parcel {
             from: from as u32,
             life,
@@ -182,7 +187,7 @@ impl World {
             return;
         };
         let (from, index) = (parcel.from as usize, node as usize);
-        let is_whole = self.lives(node, life) && self.hosts[from].life == parcel.life;
+        let is_whole = self.lives(node, life) && self.seats[from].life == parcel.life;
         if !is_whole || !self.still_linked(index, from) {
             return;
         }
@@ -195,6 +200,67 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A message, if it will arrive whatever else happens in this stretch.
+    pub(super) fn take_message_ahead(
+        &mut self,
+        node: u32,
+        life: u32,
+        parcel: u32,
+    ) -> Option<(u32, What)> {
+        let waiting = self.parcels.get(parcel)?;
+        let (from, index) = (waiting.from as usize, node as usize);
+        // what may bring records needs the memo that all share
+        let brings_records = matches!(
+            &waiting.content,
+            Content::One(Message::Control(control)) if !matches!(
+                control,
+                Control::Digest(_)
+                    | Control::Have(_)
+                    | Control::Want(_)
+                    | Control::Unwant(_)
+                    | Control::Bits { .. }
+                    | Control::Gained { .. }
+            )
+        );
+        let is_whole = self.lives(node, life) && self.seats[from].life == waiting.life;
+        if brings_records || !is_whole || !self.takes_from(index, from) {
+            return None;
+        }
+        let parcel = self.parcels.take(parcel)?;
+        let what = match parcel.content {
+            Content::One(message) => What::Message(message),
+            Content::Gets(file, indexes) => What::Gets(file, indexes),
+        };
+        Some((parcel.from, what))
+    }
+
+    /// The same for a plain chunk.
+    pub(super) fn take_chunk_ahead(&mut self, at_us: u64, wake: Wake) -> Option<(u32, u32, What)> {
+        let arrival = self.network.arrival(at_us, wake)?;
+        let (from, to) = (arrival.from as usize, arrival.to as usize);
+        let is_plain = arrival.cargo.tag != PARCEL;
+        if !is_plain || !self.have_stood(arrival) || !self.takes_from(to, from) {
+            return None;
+        }
+        let message = self.unpack(arrival.cargo.tag, arrival.cargo.index)?;
+        self.network.wake(at_us, wake);
+        Some((arrival.to, arrival.from, What::Message(message)))
+    }
+
+    /// Whether what one node sent another comes to its core.
+    fn takes_from(&self, to: usize, from: usize) -> bool {
+        let is_heard = !self.is_silent(from, to) && self.still_linked(from, to);
+        is_heard && !self.seats[to].is_puppet
+    }
+
+    /// Whether both ends are still those of the connection: whoever started anew meanwhile
+    /// has other ones.
+    fn have_stood(&self, arrival: Arrival) -> bool {
+        let ends = [arrival.from, arrival.to].map(|end| self.seats[end as usize]);
+        let mut ends = ends.into_iter();
+        ends.all(|end| end.is_there && end.changed_us <= arrival.begun_us)
     }
 
     /// What a chunk's cargo stands for, kept whole.
@@ -223,12 +289,7 @@ impl World {
             self.unpack(tag, index)
         };
         let (from, to) = (arrival.from as usize, arrival.to as usize);
-        // whoever started anew meanwhile has other connections
-        let same = |index: usize| {
-            let host = &self.hosts[index];
-            host.is_there() && host.changed_us <= arrival.begun_us
-        };
-        if let Some(message) = message.filter(|_| same(from) && same(to))
+        if let Some(message) = message.filter(|_| self.have_stood(arrival))
             && self.still_linked(from, to)
         {
             self.figures.chunks_delivered += u64::from(tag != PARCEL);
@@ -252,5 +313,27 @@ impl World {
     pub(super) fn latency_us(&self, a: usize, b: usize) -> u64 {
         let (from, to) = (a as u32, b as u32);
         self.network.latency_us(Way { from, to })
+    }
+}
+
+/// What really leaves the node, if anything does.
+pub(super) fn as_said(spec: &NodeSpec, message: Message<Virtual>) -> Option<Message<Virtual>> {
+    match message {
+        Message::Data(chunk, payload) if spec.corrupts => {
+            Some(Message::Data(chunk, payload.corrupted()))
+        }
+        Message::Data(..) | Message::Absent(_) if spec.withholds => None,
+        message => Some(message),
+    }
+}
+
+/// How many bytes a message has.
+pub(super) fn weight_of(message: &Message<Virtual>) -> u64 {
+    match message {
+        Message::Data(_, payload) | Message::Blob(_, payload) => {
+            payload.length().saturating_add(CONTROL_BYTES)
+        }
+        Message::Control(control) => control_bytes(control),
+        _ => CONTROL_BYTES,
     }
 }

@@ -83,7 +83,7 @@ impl World {
 
     /// The same for a chunk that was under way.
     pub(super) fn hold_chunk(&mut self, arrival: Arrival) {
-        let (node, life) = (arrival.to, self.hosts[arrival.to as usize].life);
+        let (node, life) = (arrival.to, self.seats[arrival.to as usize].life);
         if let Some(parcel) = self.parcel_of(arrival) {
             self.hold(Happening::Message { node, life, parcel });
         }

@@ -57,10 +57,11 @@ impl World {
     pub fn heap_bytes(&self) -> usize {
         let disks = self.disks.iter();
         let neighbours = self.neighbours.iter();
-        self.hosts.capacity() * size_of::<super::host::Host>()
+        self.hosts.heap_bytes()
+            + self.seats.capacity() * size_of::<super::Seat>()
             + self.keys.capacity() * size_of::<weft_core::Peer>()
             + self.by_key.capacity() * size_of::<(u64, u32)>()
-            + self.disks.capacity() * size_of::<crate::disk::VirtualDisk>()
+            + self.disks.heap_bytes()
             + disks
                 .map(crate::disk::VirtualDisk::heap_bytes)
                 .sum::<usize>()

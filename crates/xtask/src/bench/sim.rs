@@ -15,8 +15,6 @@ use crate::shell;
 
 /// Where the plot goes.
 const PLOT: &str = "docs/simulator-cost.svg";
-/// Large pages, which the kernel gives to whoever asks: a tenth less time for a large fleet.
-const HUGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 /// Set to run the fleet of a million.
 const MILLION: &str = "WEFT_BENCH_MILLION";
 /// Nodes, chunks, and the seconds that it may take at most.
@@ -168,7 +166,6 @@ fn one(simulator: &Path, size: Size) -> Result<Run> {
     let out = Command::new(simulator)
         .args(["scale", "--nodes", &nodes])
         .args(["--chunks", &chunks, "--sites", &sites])
-        .env("GLIBC_TUNABLES", HUGE_PAGES)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -1,0 +1,102 @@
+//! Nodes of a large fleet work ahead, on several threads: that must change nothing.
+
+use weft_record::Hash;
+use weft_sim::{
+    Admin, Figures, Keep, NetworkModel, NodeSpec, Outage, Site, Timing, Traffic, VirtualDisk,
+    VirtualRelease, World,
+};
+
+use crate::harness::{CHUNK_BYTES, SECOND_US};
+
+const SITES: usize = 16;
+const NODES_PER_SITE: usize = 42;
+
+/// What a run comes to. With a tail for people each node waits for its turn.
+fn run(model: NetworkModel, in_turn: bool) -> (Hash, Figures, Traffic, u64) {
+    let mut admin = Admin::new(7);
+    let release = VirtualRelease::new("1.0.0", 24, CHUNK_BYTES, 0);
+    let mut world = World::with_network(7, admin.mesh_id(), model);
+    world.set_timing(Timing::Fused);
+    world.keep(Keep::Milestones);
+    if in_turn {
+        world.keep_tail(1);
+    }
+    for number in 0..SITES {
+        let site = world.add_site(Site {
+            uplink_bytes_per_sec: 2_000_000 + 500_000 * number as u64,
+            downlink_bytes_per_sec: 2_500_000,
+            lan_round_trip_us: 600,
+            loss_ppm: if number % 5 == 4 { 1_000 } else { 0 },
+            ..Site::default()
+        });
+        let first = number * NODES_PER_SITE;
+        for place in 0..NODES_PER_SITE {
+            let mut disk = VirtualDisk::default();
+            if number == 0 && place == 0 {
+                disk.preload(&release);
+            }
+            let spec = NodeSpec {
+                site,
+                // one gives nothing, and one holds itself back
+                withholds: place == 7,
+                cap_fetch_bytes_per_sec: (place == 9).then_some(400_000),
+                ..NodeSpec::default()
+            };
+            world.add_member_apart(&admin, spec, disk);
+        }
+        for place in 0..NODES_PER_SITE {
+            for step in [1, 5, 13] {
+                world.connect(first + place, first + (place + step) % NODES_PER_SITE);
+            }
+        }
+        if number > 0 {
+            world.connect(first, first - NODES_PER_SITE + 3);
+            world.connect(first + 20, (first + 17) % (NODES_PER_SITE * number));
+        }
+    }
+    world.run(2 * SECOND_US, |_| false);
+    let (_, command) = admin.publish(&release);
+    world.command(0, command);
+    // in slices that end in the middle of a stretch
+    let slice_us = 400_077;
+    for turn in 0..60_usize {
+        let (site, node) = (
+            1 + turn % SITES,
+            (turn * 37 + 11) % (SITES * NODES_PER_SITE),
+        );
+        match turn % 10 {
+            0 => world.stop(node, Outage::PowerCut),
+            1 => world.silence(site),
+            2 => world.stop(node, Outage::Kill),
+            3 => world.partition(&(0..node).collect::<Vec<_>>()),
+            4 => world.end_silence(1 + (turn - 3) % SITES),
+            5 => world.heal(),
+            6 => world.set_site(site, 300_000, 900_000),
+            7 => (0..world.node_count())
+                .filter(|node| !world.is_up(*node))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|node| world.start(node)),
+            8 => world.disconnect(node, (node + 1) % (SITES * NODES_PER_SITE)),
+            _ => world.relink(),
+        }
+        world.run(slice_us, |_| false);
+    }
+    let all = (SITES * NODES_PER_SITE) as u64;
+    world.run(600 * SECOND_US, |world| world.figures().activations >= all);
+    (
+        world.log_hash(),
+        world.figures(),
+        world.traffic.clone(),
+        world.now_us(),
+    )
+}
+
+#[test]
+fn working_ahead_changes_nothing() {
+    for model in [NetworkModel::Quantum, NetworkModel::Fluid] {
+        let (ahead, in_turn) = (run(model, false), run(model, true));
+        assert!(ahead.1.activations > 600, "{:?}", ahead.1);
+        assert_eq!(ahead, in_turn, "{model:?}");
+    }
+}
