@@ -33,11 +33,16 @@ impl<P: Payload> Node<P> {
         if channel.phase == Phase::Active {
             channel.phase = Phase::Soaking;
         }
-        let pending = Pending::ProbeActive(name.clone(), plan.release);
-        self.probe(pending, SlotKind::Active, plan);
+        self.probe(SlotKind::Active, plan);
     }
 
-    pub(crate) fn probed_active(&mut self, name: Name, release: RecordId, outcome: Outcome<P>) {
+    pub(crate) fn probed_active(
+        &mut self,
+        name: Name,
+        release: RecordId,
+        asked: usize,
+        outcome: Outcome<P>,
+    ) {
         let active = self
             .channels
             .get(&name)
@@ -47,6 +52,10 @@ impl<P: Payload> Node<P> {
         let Some(plan) = probed.filter(|plan| plan.release == release) else {
             return;
         };
+        if self.was_asked_less(&plan, asked) {
+            self.suspect(&name);
+            return;
+        }
         let verdict = self.judge_probe(&name, &plan, outcome);
         match verdict {
             Ok(()) => {
@@ -62,16 +71,28 @@ impl<P: Payload> Node<P> {
         }
     }
 
-    pub(crate) fn probe(&mut self, pending: Pending<P>, slot: SlotKind, plan: SlotPlan) {
+    pub(crate) fn probe(&mut self, slot: SlotKind, plan: SlotPlan) {
         let probes = self
             .probe_set(&plan.release)
             .map(|set| set.probes)
             .unwrap_or_default();
+        let (channel, asked) = (plan.channel.clone(), probes.len());
+        let pending = match slot {
+            SlotKind::Staged => Pending::ProbeStaged(channel, asked),
+            SlotKind::Active => Pending::ProbeActive(channel, plan.release, asked),
+        };
         let operation = self.begin(pending);
         self.emit(Output::Probe(
             operation,
             ProbeRequest { slot, plan, probes },
         ));
+    }
+
+    /// The release's record was away when the model was probed, and is back: what was
+    /// measured says nothing about its probes.
+    pub(crate) fn was_asked_less(&self, plan: &SlotPlan, asked: usize) -> bool {
+        let set = self.probe_set(&plan.release);
+        set.is_some_and(|set| set.probes.len() != asked)
     }
 
     pub(crate) fn probe_set(&self, release: &RecordId) -> Option<ProbeSet> {

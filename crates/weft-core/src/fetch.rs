@@ -144,6 +144,7 @@ impl<P: Payload> Node<P> {
                 blob.asked = None;
             }
             blob.refused.remove(peer);
+            blob.hinted.remove(peer);
         }
     }
 

@@ -80,10 +80,10 @@ impl<P: Payload> Node<P> {
         channel.slots.staged = Some(target.plan.clone());
         let plan = target.plan.clone();
         self.set_phase(&name, Phase::Probing, "");
-        self.probe(Pending::ProbeStaged(name), SlotKind::Staged, plan);
+        self.probe(SlotKind::Staged, plan);
     }
 
-    pub(crate) fn probed_staged(&mut self, name: Name, outcome: Outcome<P>) {
+    pub(crate) fn probed_staged(&mut self, name: Name, asked: usize, outcome: Outcome<P>) {
         let Some(plan) = self
             .channels
             .get(&name)
@@ -91,6 +91,10 @@ impl<P: Payload> Node<P> {
         else {
             return;
         };
+        if self.was_asked_less(&plan, asked) {
+            self.probe(SlotKind::Staged, plan);
+            return;
+        }
         let verdict = self.judge_probe(&name, &plan, outcome);
         let switching = self.channels.get(&name).is_some_and(|ch| ch.switching);
         match verdict {
@@ -185,6 +189,7 @@ impl<P: Payload> Node<P> {
     pub(crate) fn contradictory(&mut self, file: Hash) {
         if let Some(state) = self.files.get_mut(&file) {
             state.phase = FilePhase::Contradictory;
+            self.unwant(file);
             self.advance_all();
             return;
         }

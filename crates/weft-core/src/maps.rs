@@ -26,6 +26,8 @@ pub(crate) struct BlobState {
     pub(crate) busy: bool,
     /// Members that do not have it, until the next round or until they seem to.
     pub(crate) refused: BTreeSet<Peer>,
+    /// Members that seemed to have it after all: once a round is believed.
+    pub(crate) hinted: BTreeSet<Peer>,
     /// When the next round begins, if everybody was asked.
     pub(crate) retry_us: Option<u64>,
 }
@@ -47,6 +49,7 @@ impl<P: Payload> Node<P> {
                 asked: None,
                 busy: true,
                 refused: BTreeSet::new(),
+                hinted: BTreeSet::new(),
                 retry_us: None,
             };
             self.blobs.insert(chunk_map, state);
@@ -154,7 +157,7 @@ impl<P: Payload> Node<P> {
     /// Whoever asks for chunks of a file, or has some, has its map by now.
     pub(crate) fn has_map(&mut self, peer: &Peer, file: &Hash) {
         for blob in self.blobs.values_mut() {
-            if blob.file == *file {
+            if blob.file == *file && blob.refused.contains(peer) && blob.hinted.insert(*peer) {
                 blob.refused.remove(peer);
             }
         }
@@ -178,6 +181,7 @@ impl<P: Payload> Node<P> {
             if blob.retry_us.is_some_and(|due_us| due_us <= now_us) {
                 blob.retry_us = None;
                 blob.refused.clear();
+                blob.hinted.clear();
             }
             let open = |peers: &[Peer]| -> Vec<Peer> {
                 let peers = peers.iter();

@@ -132,8 +132,9 @@ pub(crate) enum Pending<P> {
         to: Peer,
     },
     Stage(Name),
-    ProbeStaged(Name),
-    ProbeActive(Name, RecordId),
+    /// So many probes were asked.
+    ProbeStaged(Name, usize),
+    ProbeActive(Name, RecordId, usize),
     Activate(Name),
     GoBack {
         channel: Name,
@@ -231,6 +232,8 @@ impl<P: Payload> Node<P> {
             self.due_us = self.next_due_us();
         }
         debug_assert!(self.due_us <= self.next_due_us(), "a timer was forgotten");
+        let mut files = self.files.values();
+        debug_assert!(files.all(|file| file.offers.peers() <= self.peers.len()));
     }
 
     /// The same for a driver of many nodes: what is to be done is put into its queue.
@@ -258,12 +261,20 @@ impl<P: Payload> Node<P> {
         Some(self.due_us.max(self.now_us))
     }
 
+    /// Whether more than what concerns files is due at this time: it may need the memo.
+    pub fn is_due_beside_files(&self, now_us: u64) -> bool {
+        self.due_us <= now_us && self.due_beside_files_us() <= now_us
+    }
+
     fn next_due_us(&self) -> u64 {
+        self.due_beside_files_us().min(self.fetch_due_us())
+    }
+
+    fn due_beside_files_us(&self) -> u64 {
         let mut due_us = self.digest_timers_due_us();
         due_us = due_us.min(self.door_due_us());
         due_us = due_us.min(self.join_due_us());
         due_us = due_us.min(self.clock.due_us());
-        due_us = due_us.min(self.fetch_due_us());
         due_us = due_us.min(self.install_due_us());
         due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX))
     }
@@ -449,9 +460,11 @@ impl<P: Payload> Node<P> {
             (Pending::ServeChunk { chunk, to }, outcome) => self.serve_read(chunk, to, outcome),
             (Pending::ServeBlob { hash, to }, outcome) => self.serve_blob_read(hash, to, outcome),
             (Pending::Stage(channel), outcome) => self.staged(channel, outcome),
-            (Pending::ProbeStaged(channel), outcome) => self.probed_staged(channel, outcome),
-            (Pending::ProbeActive(channel, release), outcome) => {
-                self.probed_active(channel, release, outcome);
+            (Pending::ProbeStaged(channel, asked), outcome) => {
+                self.probed_staged(channel, asked, outcome);
+            }
+            (Pending::ProbeActive(channel, release, asked), outcome) => {
+                self.probed_active(channel, release, asked, outcome);
             }
             (Pending::Activate(channel), outcome) => self.activated(channel, outcome),
             (

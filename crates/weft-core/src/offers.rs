@@ -32,14 +32,14 @@ impl Offers {
 
     /// The peer told that it holds this too; true if that is news.
     pub(crate) fn gain(&mut self, peer: usize, index: usize) -> bool {
-        let is_within = index < self.chunks;
         let bit = 1 << (index % Bits::WORD);
-        let word = self.open(peer).get_mut(index / Bits::WORD);
-        let Some(word) = word.filter(|word| is_within && **word & bit == 0) else {
+        if index >= self.chunks {
             return false;
-        };
+        }
+        let word = &mut self.open(peer)[index / Bits::WORD];
+        let is_new = *word & bit == 0;
         *word |= bit;
-        true
+        is_new
     }
 
     /// What the peer told is not believed any more; true if it had told anything.
@@ -70,6 +70,11 @@ impl Offers {
             let begin = peer * self.words();
             self.rows.drain(begin..begin + self.words());
         }
+    }
+
+    /// Rows; never more than there are peers.
+    pub(crate) fn peers(&self) -> usize {
+        self.told.len()
     }
 
     /// Whether the peer told what it holds.
@@ -191,26 +196,28 @@ mod tests {
 
     const CHUNKS: usize = 70;
 
+    /// Peers come more often than they go, so that there are many.
     fn step() -> impl Strategy<Value = Step> {
         let index = 0..CHUNKS;
         prop_oneof![
-            (0_usize..6).prop_map(Step::Came),
-            (0_usize..6).prop_map(Step::Gone),
-            (0_usize..6, proptest::collection::vec(index.clone(), 0..20))
+            4 => (0_usize..24).prop_map(Step::Came),
+            1 => (0_usize..24).prop_map(Step::Gone),
+            4 => (0_usize..24, proptest::collection::vec(index.clone(), 0..20))
                 .prop_map(|(peer, told)| Step::Tell(peer, told)),
-            (0_usize..6, index).prop_map(|(peer, index)| Step::Gain(peer, index)),
-            (0_usize..6).prop_map(Step::Forget),
+            4 => (0_usize..24, index).prop_map(|(peer, index)| Step::Gain(peer, index)),
+            1 => (0_usize..24).prop_map(Step::Forget),
         ]
     }
 
     proptest! {
         #[test]
-        fn it_is_a_list_of_sets(steps in proptest::collection::vec(step(), 0..60)) {
+        fn it_is_a_list_of_sets(steps in proptest::collection::vec(step(), 0..120)) {
             let mut offers = Offers::new(CHUNKS);
             let mut plain: Vec<Option<Vec<bool>>> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Came(at) if at <= plain.len() => {
+                    Step::Came(at) => {
+                        let at = at.min(plain.len());
                         offers.peer_came(at);
                         plain.insert(at, None);
                     }
@@ -269,7 +276,8 @@ mod tests {
         for index in [0, 64, 129] {
             offers.gain(2, index);
         }
-        assert!(!offers.gain(2, 130), "past the end");
+        assert!(!offers.gain(2, 130) && !offers.gain(5, 130), "past the end");
+        assert_eq!(offers.peers(), 3);
         held.set(0);
         pending.set(129);
         assert_eq!(offers.rarest(2, (&held, &pending), 100, 4), [64]);

@@ -74,6 +74,12 @@ impl<P: Payload> Node<P> {
         if !state.phase.is_open() {
             return;
         }
+        let chunks = state.map.chunks.len();
+        if indexes.iter().any(|index| *index as usize >= chunks) {
+            let text = "it holds more chunks than the file has";
+            self.fault(peer, bounds::FAULT_POINTS, text);
+            return;
+        }
         // while it is asked as much as it may be, what more it has does not matter now
         let has_room = peer_state.room() >= peer_state.window.run()
             && state.pending.ones() + bounds::REQUESTS_AT_ONCE <= bounds::REQUESTS;
