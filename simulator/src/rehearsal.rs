@@ -33,6 +33,8 @@ pub struct Options {
     pub seed: u64,
     /// A part of the fleet.
     pub scale: Share,
+    /// Others are rehearsed beside it: it keeps to one thread.
+    pub is_one_of_many: bool,
 }
 
 /// How far a rehearsal came.
@@ -117,7 +119,10 @@ impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, fleet: Fleet, options: Options) -> Self {
         let mut admin = Admin::with_threshold(options.seed, *scenario.mesh.threshold.get_ref());
         let published = build::releases(scenario);
-        let (world, puppets) = build::world(scenario, &fleet, options.seed, &mut admin);
+        let (mut world, puppets) = build::world(scenario, &fleet, options.seed, &mut admin);
+        if options.is_one_of_many {
+            world.keep_to_one_thread();
+        }
         let timeline = Timeline::of(scenario, &fleet, options.seed);
         let wires = Wires::new(&fleet, options.seed);
         let metrics = Metrics::new(&fleet, published.len());

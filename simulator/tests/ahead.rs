@@ -11,15 +11,28 @@ use crate::harness::{CHUNK_BYTES, SECOND_US};
 const SITES: usize = 16;
 const NODES_PER_SITE: usize = 42;
 
-/// What a run comes to. With a tail for people each node waits for its turn.
-fn run(model: NetworkModel, in_turn: bool) -> (Hash, Figures, Traffic, u64) {
+/// How nodes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Each waits for its turn, as with a tail for people.
+    InTurn,
+    /// Ahead, one lane after the other.
+    OneThread,
+    /// Ahead, each lane on a thread of its own if the machine has one.
+    SideBySide,
+}
+
+/// What a run comes to, and how much was done ahead.
+fn run(model: NetworkModel, way: Way) -> (Hash, Figures, Traffic, u64, u64) {
     let mut admin = Admin::new(7);
     let release = VirtualRelease::new("1.0.0", 24, CHUNK_BYTES, 0);
     let mut world = World::with_network(7, admin.mesh_id(), model);
     world.set_timing(Timing::Fused);
     world.keep(Keep::Milestones);
-    if in_turn {
-        world.keep_tail(1);
+    match way {
+        Way::InTurn => world.keep_tail(1),
+        Way::OneThread => world.keep_to_one_thread(),
+        Way::SideBySide => {}
     }
     for number in 0..SITES {
         let site = world.add_site(Site {
@@ -84,19 +97,33 @@ fn run(model: NetworkModel, in_turn: bool) -> (Hash, Figures, Traffic, u64) {
     }
     let all = (SITES * NODES_PER_SITE) as u64;
     world.run(600 * SECOND_US, |world| world.figures().activations >= all);
+    let mut figures = world.figures();
+    let ahead = std::mem::take(&mut figures.calls_ahead);
     (
         world.log_hash(),
-        world.figures(),
+        figures,
         world.traffic.clone(),
         world.now_us(),
+        ahead,
     )
 }
 
 #[test]
 fn working_ahead_changes_nothing() {
     for model in [NetworkModel::Quantum, NetworkModel::Fluid] {
-        let (ahead, in_turn) = (run(model, false), run(model, true));
-        assert!(ahead.1.activations > 600, "{:?}", ahead.1);
-        assert_eq!(ahead, in_turn, "{model:?}");
+        let in_turn = run(model, Way::InTurn);
+        assert!(in_turn.1.activations > 600, "{:?}", in_turn.1);
+        assert_eq!(in_turn.4, 0, "nobody worked ahead");
+        for way in [Way::OneThread, Way::SideBySide] {
+            let ahead = run(model, way);
+            let same = (&ahead.0, &ahead.1, &ahead.2, ahead.3);
+            let wanted = (&in_turn.0, &in_turn.1, &in_turn.2, in_turn.3);
+            assert_eq!(same, wanted, "{model:?} {way:?}");
+            assert!(
+                ahead.4 * 2 > ahead.1.handle_calls,
+                "{} calls ahead",
+                ahead.4
+            );
+        }
     }
 }

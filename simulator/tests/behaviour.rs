@@ -25,6 +25,7 @@ fn run(text: &str) -> Report {
     let options = Options {
         seed: 1,
         scale: Share::ALL,
+        is_one_of_many: false,
     };
     rehearse(&scenario, options, &mut |_| true).unwrap()
 }

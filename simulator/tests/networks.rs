@@ -1,7 +1,9 @@
 //! Two ways to share links must tell the same story: over many shapes of network, the
 //! release reaches half of the nodes, and the last of them, at nearly the same time.
 
-use weft_sim::{Admin, NetworkModel, NodeSpec, Outage, Site, VirtualDisk, VirtualRelease, World};
+use weft_sim::{
+    Admin, NetworkModel, NodeSpec, Outage, Site, Timing, VirtualDisk, VirtualRelease, World,
+};
 
 use crate::harness::{SECOND_US, publish};
 
@@ -87,10 +89,10 @@ impl Net {
 
     /// When half of the nodes, and 99 in 100 of them, had the release active: the means
     /// over all seeds.
-    fn completions(&self, model: NetworkModel) -> (u64, u64) {
+    fn completions(&self, model: NetworkModel, timing: Timing) -> (u64, u64) {
         let (mut half_us, mut last_us) = (0, 0);
         for seed in SEEDS {
-            let mut times = self.run(seed, model);
+            let mut times = self.run(seed, model, timing);
             times.sort_unstable();
             half_us += times[times.len() / 2];
             last_us += times[times.len() * 99 / 100];
@@ -99,10 +101,11 @@ impl Net {
         (half_us / runs, last_us / runs)
     }
 
-    fn run(&self, seed: u64, model: NetworkModel) -> Vec<u64> {
+    fn run(&self, seed: u64, model: NetworkModel, timing: Timing) -> Vec<u64> {
         let mut admin = Admin::new(seed);
         let release = VirtualRelease::new("1.0.0", self.chunks, self.chunk_bytes, 0);
         let mut world = World::with_network(seed, admin.mesh_id(), model);
+        world.set_timing(timing);
         for site in &self.sites {
             world.add_site(site.clone());
         }
@@ -131,18 +134,30 @@ impl Net {
     }
 
     fn agrees(&self) {
-        let fluid = self.completions(NetworkModel::Fluid);
-        let quantum = self.completions(NetworkModel::Quantum);
-        for (what, fluid, quantum) in [
-            ("half of the nodes", fluid.0, quantum.0),
-            ("the last nodes", fluid.1, quantum.1),
-        ] {
-            let apart = fluid.abs_diff(quantum) * 1_000 / fluid;
-            assert!(
-                apart <= APART,
-                "{what}: {fluid} us under fluid, {quantum} us under quantum: {apart} in 1000"
-            );
-        }
+        let fluid = self.completions(NetworkModel::Fluid, Timing::Split);
+        let quantum = self.completions(NetworkModel::Quantum, Timing::Split);
+        near(("fluid", fluid), ("quantum", quantum));
+    }
+
+    /// What large fleets leave out changes little.
+    fn agrees_when_fused(&self) {
+        let split = self.completions(NetworkModel::Quantum, Timing::Split);
+        let fused = self.completions(NetworkModel::Quantum, Timing::Fused);
+        near(("split", split), ("fused", fused));
+    }
+}
+
+fn near(one: (&str, (u64, u64)), other: (&str, (u64, u64))) {
+    let ((name, times), (other_name, other_times)) = (one, other);
+    for (what, us, other_us) in [
+        ("half of the nodes", times.0, other_times.0),
+        ("the last nodes", times.1, other_times.1),
+    ] {
+        let apart = us.abs_diff(other_us) * 1_000 / us;
+        assert!(
+            apart <= APART,
+            "{what}: {us} us under {name}, {other_us} us under {other_name}: {apart} in 1000"
+        );
     }
 }
 
@@ -345,4 +360,20 @@ fn a_partition_that_heals() {
         world.heal();
     };
     net.agrees();
+}
+
+#[test]
+fn steps_of_a_chunk_taken_as_one_in_a_lan() {
+    Net::lan(same(12, 12_500, 12_500), ring(12, 3)).agrees_when_fused();
+    Net::lan(same(10, 10_000, 10_000), mesh(0, 10)).agrees_when_fused();
+}
+
+#[test]
+fn steps_of_a_chunk_taken_as_one_over_sites() {
+    let sites = vec![
+        site(2_000, 2_000, 20, 0),
+        site(1_000, 2_000, 40, 0),
+        site(3_000, 1_500, 10, 0),
+    ];
+    Net::wan(sites, 5, 12_500, &[(0, 1), (1, 2), (0, 2)]).agrees_when_fused();
 }

@@ -47,6 +47,7 @@ fn the_page_stands_alone_in_a_real_browser() {
     let options = Options {
         seed: 1,
         scale: Share { ppm: 250_000 },
+        is_one_of_many: false,
     };
     let mut report = rehearse(&scenario, options, &mut |_| true).unwrap();
     report.name("stolen-key", "weft-sim replay stolen-key --seed 1");

@@ -19,6 +19,7 @@ fn run(name: &str, scale: Share) -> Report {
     let options = Options {
         seed: scenario.seed,
         scale,
+        is_one_of_many: false,
     };
     rehearse(&scenario, options, &mut |_| true).unwrap()
 }
@@ -60,6 +61,7 @@ fn the_same_seed_gives_the_same_trace_and_another_gives_another() {
     let options = Options {
         seed: 2,
         scale: tenth,
+        is_one_of_many: false,
     };
     let other = rehearse(&scenario, options, &mut |_| true).unwrap();
     assert_ne!(other.head.trace_hash, one.head.trace_hash);
@@ -72,6 +74,7 @@ fn an_interrupted_run_says_so() {
     let options = Options {
         seed: 1,
         scale: Share { ppm: 100_000 },
+        is_one_of_many: false,
     };
     let mut looks = 0;
     let report = rehearse(&scenario, options, &mut |_| {

@@ -1,24 +1,30 @@
 //! `cargo xtask gen`: files that are made from others.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::shell;
 
+/// Ends what a run prints, in the page of a scenario.
+const RUN_ENDS: &str = "<!-- end run -->";
+
 /// Writes, or with `check` compares.
 pub(crate) fn run(check: bool) -> Result<ExitCode> {
     let mut current = true;
-    for (path, content) in [("docs/reference.md", reference()?)] {
-        if std::fs::read_to_string(path).is_ok_and(|old| old == content) {
+    let mut files = vec![(PathBuf::from("docs/reference.md"), reference()?)];
+    files.extend(scenarios()?);
+    for (path, content) in files {
+        let told = path.display();
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == content) {
             continue;
         }
         if check {
-            println!("{path} is not what `cargo xtask gen` makes");
+            println!("{told} is not what `cargo xtask gen` makes");
             current = false;
         } else {
-            std::fs::write(path, content).with_context(|| format!("could not write {path}"))?;
-            println!("wrote {path}");
+            std::fs::write(&path, content).with_context(|| format!("could not write {told}"))?;
+            println!("wrote {told}");
         }
     }
     Ok(if current {
@@ -26,6 +32,37 @@ pub(crate) fn run(check: bool) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The pages of the ready scenarios, each with what a run of it prints today.
+fn scenarios() -> Result<Vec<(PathBuf, String)>> {
+    let simulator = shell::simulator()?;
+    let simulator = simulator.to_str().context("a path that is not UTF-8")?;
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir("docs/scenarios")? {
+        let path = entry?.path();
+        let page = std::fs::read_to_string(&path)?;
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let name = name.context("a scenario without a name")?;
+        let begin = format!("<!-- run {name} -->\n");
+        let parts = page.split_once(&begin);
+        let parts = parts.and_then(|(head, rest)| Some((head, rest.split_once(RUN_ENDS)?.1)));
+        let (head, tail) = parts.with_context(|| format!("{name} has no place for a run"))?;
+        let run = without_commit(&shell::output(simulator, &["run", name])?);
+        let page = format!("{head}{begin}```text\n{run}```\n{RUN_ENDS}{tail}");
+        pages.push((path.clone(), page));
+    }
+    Ok(pages)
+}
+
+/// The commit is that of whoever made the page, and differs with each.
+fn without_commit(run: &str) -> String {
+    let lines = run.lines().map(|line| {
+        let around = line.split_once(", commit ");
+        let around = around.and_then(|(head, rest)| Some((head, rest.split_once(", ")?.1)));
+        around.map_or_else(|| line.to_owned(), |(head, tail)| format!("{head}, {tail}"))
+    });
+    lines.map(|line| line + "\n").collect()
 }
 
 /// The command reference, from the command's own help.

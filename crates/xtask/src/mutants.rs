@@ -293,12 +293,19 @@ fn output(program: &Path, arguments: &[&str]) -> Result<(bool, String)> {
     Ok((out.status.success(), text))
 }
 
+/// Begins the table that says how a room is optimized.
+const ROOM_PROFILE: &str = "[profile.release.package.weft-";
+
 /// The workspace's manifest with only these rooms in it.
 fn workspace() -> Result<String> {
     let text = fs::read_to_string("Cargo.toml")?;
-    let mut manifest = String::new();
+    let (mut manifest, mut is_left_out) = (String::new(), false);
     for line in text.lines() {
-        if line.starts_with("exclude = ") {
+        // how these rooms are optimized is said anew below
+        if line.starts_with('[') {
+            is_left_out = line.starts_with(ROOM_PROFILE);
+        }
+        if is_left_out || line.starts_with("exclude = ") {
             continue;
         }
         if line.starts_with("members = ") {
@@ -313,11 +320,8 @@ fn workspace() -> Result<String> {
         "Cargo.toml names no members"
     );
     // each is built for a minute of use at most
-    for name in ["weft-record", "weft-core", "weft-sim"] {
-        let _ = writeln!(
-            manifest,
-            "\n[profile.release.package.{name}]\nopt-level = 1"
-        );
+    for name in ["record", "core", "sim"] {
+        let _ = writeln!(manifest, "\n{ROOM_PROFILE}{name}]\nopt-level = 1");
     }
     Ok(manifest)
 }
@@ -374,5 +378,11 @@ mod tests {
         assert!(all.iter().all(|mutant| !mutant.caught_by.is_empty()));
         let manifest = workspace().expect("a manifest");
         assert!(!manifest.contains("crates/*"), "{manifest}");
+        // no table may be there twice
+        let mut tables: Vec<&str> = manifest.lines().filter(|it| it.starts_with('[')).collect();
+        let all = tables.len();
+        tables.sort_unstable();
+        tables.dedup();
+        assert_eq!(tables.len(), all, "{manifest}");
     }
 }

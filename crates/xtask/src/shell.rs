@@ -73,6 +73,17 @@ pub(crate) fn weft() -> Result<PathBuf> {
     Ok(target().join("release").join("weft"))
 }
 
+/// `weft-sim`, built.
+pub(crate) fn simulator() -> Result<PathBuf> {
+    if !succeeds(
+        "cargo",
+        &["build", "--release", "--locked", "-p", "weft-sim"],
+    )? {
+        bail!("weft-sim does not build");
+    }
+    Ok(target().join("release").join("weft-sim"))
+}
+
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

@@ -30,7 +30,7 @@ pub(crate) fn rehearse_all(jobs: &[Job<'_>]) -> Result<Vec<Option<Report>>, Fail
             if interrupt::came() {
                 return;
             }
-            let result = loaded.rehearse(*seed, &mut |_| !interrupt::came());
+            let result = loaded.rehearse_beside(*seed, &mut |_| !interrupt::came());
             bar.step();
             if let Ok(mut results) = results.lock() {
                 results.push((index, result));

@@ -70,6 +70,7 @@ impl Loaded {
         let options = Options {
             seed: how.seed.unwrap_or(scenario.seed),
             scale: how.scale,
+            is_one_of_many: false,
         };
         Ok(Self {
             name: name.to_owned(),
@@ -90,9 +91,31 @@ impl Loaded {
             seed,
             ..self.options
         };
+        self.rehearse_as(options, watch)
+    }
+
+    /// The same, beside others.
+    pub(crate) fn rehearse_beside(
+        &self,
+        seed: u64,
+        watch: &mut dyn FnMut(Progress) -> bool,
+    ) -> Result<Report, Failure> {
+        let options = Options {
+            seed,
+            is_one_of_many: true,
+            ..self.options
+        };
+        self.rehearse_as(options, watch)
+    }
+
+    fn rehearse_as(
+        &self,
+        options: Options,
+        watch: &mut dyn FnMut(Progress) -> bool,
+    ) -> Result<Report, Failure> {
         let mut report = rehearse(&self.scenario, options, watch)
             .map_err(|error| Failure::unbuildable(self, error))?;
-        report.name(&self.name, &self.replay(seed));
+        report.name(&self.name, &self.replay(options.seed));
         Ok(report)
     }
 

@@ -16,6 +16,7 @@ use super::{
     Happening, World,
     lane::{Asked, Done, Due, Lane, What},
     lanes::LANES,
+    outputs::DISK_US,
     worker::{Work, Worker},
 };
 use crate::topology::Timing;
@@ -26,6 +27,7 @@ const FEW_NODES: usize = 600;
 const FEW_DUE: usize = 16;
 /// Longest stretch, as a power of two: shorter than the quickest disk operation.
 const LONGEST_BITS: u32 = 8;
+const _: () = assert!(1 << LONGEST_BITS <= DISK_US);
 
 /// What nodes did ahead.
 pub(super) struct Ahead {
@@ -33,6 +35,7 @@ pub(super) struct Ahead {
     /// One for each lane but the first, as far as there are processors.
     workers: Vec<Worker>,
     has_looked: bool,
+    is_alone: bool,
     /// The stretch that was worked on ends before this.
     end_us: u64,
     bits: u32,
@@ -48,6 +51,7 @@ impl Default for Ahead {
             lanes: Default::default(),
             workers: Vec::new(),
             has_looked: false,
+            is_alone: false,
             end_us: 0,
             bits: LONGEST_BITS,
             laid_out: Vec::new(),
@@ -57,6 +61,11 @@ impl Default for Ahead {
 }
 
 impl World {
+    /// Other processors have work of their own: whatever nodes do ahead they do here.
+    pub fn keep_to_one_thread(&mut self) {
+        self.ahead.is_alone = true;
+    }
+
     /// Stretches stay shorter than the quickest message.
     pub(super) fn shorten_stretches(&mut self, latency_us: u64) {
         self.ahead.bits = self.ahead.bits.min(latency_us.max(1).ilog2());
@@ -182,7 +191,11 @@ impl World {
                 outcome,
             } if self.lives(node, life) => {
                 let (_, kind) = self.outcomes.get(outcome)?;
-                if matches!(kind, Outcome::Saved | Outcome::Enrolled(_)) {
+                // records, and a map whose digest is there within the stretch
+                if matches!(
+                    kind,
+                    Outcome::Saved | Outcome::Enrolled(_) | Outcome::Blob(_)
+                ) {
                     return None;
                 }
                 let (operation, outcome) = self.outcomes.take(outcome)?;
@@ -200,6 +213,7 @@ impl World {
             at_us,
             happening,
             node,
+            life: self.seats[node as usize].life,
             from: self.keys[from as usize],
             what,
             done: None,
@@ -258,7 +272,9 @@ impl World {
         self.ahead.lanes[lane] = done;
         let done = &mut self.ahead.lanes[lane];
         done.by_key = Arc::default();
-        self.figures.handle_calls += std::mem::take(&mut done.handle_calls);
+        let calls = std::mem::take(&mut done.handle_calls);
+        self.figures.handle_calls += calls;
+        self.figures.calls_ahead += calls;
         self.traffic.take_in(&mut done.traffic);
     }
 
@@ -273,22 +289,23 @@ impl World {
         };
         let is_chunk = matches!(happening, Happening::Network(_));
         self.figures.chunks_delivered += u64::from(is_chunk);
+        // it can have been stopped, and started, between two runs
+        let is_there = self.lives(due.node, due.life);
         match due.done {
-            Some(done) => self.carry_out_done(lane, due.node as usize, done),
-            None => self.take_turn(due),
+            Some(done) => self.carry_out_done(lane, due.node as usize, done, is_there),
+            None if is_there => self.take_turn(due),
+            None => {}
         }
         true
     }
 
-    fn carry_out_done(&mut self, lane: usize, index: usize, done: Done) {
+    fn carry_out_done(&mut self, lane: usize, index: usize, done: Done, is_there: bool) {
         for _ in 0..done.entries {
             if let Some(entry) = self.ahead.lanes[lane].entries.pop_front() {
                 self.log.add(entry, String::new);
             }
         }
         let after_us = done.busy_until_us.saturating_sub(self.now_us);
-        // it can have been stopped between two runs
-        let is_there = self.seats[index].is_there;
         for _ in 0..done.outputs {
             match self.ahead.lanes[lane].asked.pop_front() {
                 _ if !is_there => {}
@@ -312,9 +329,6 @@ impl World {
     /// It had to wait for its turn.
     fn take_turn(&mut self, due: Due) {
         let index = due.node as usize;
-        if !self.seats[index].is_there {
-            return;
-        }
         match due.what {
             What::Tick => self.tick(index),
             What::Up => self.give(index, Input::PeerUp(due.from)),
@@ -336,7 +350,11 @@ impl Ahead {
         if !self.has_looked {
             self.has_looked = true;
             let threads = available_parallelism().map_or(1, usize::from);
-            let wanted = threads.min(LANES) - 1;
+            let wanted = if self.is_alone {
+                0
+            } else {
+                threads.min(LANES) - 1
+            };
             self.workers = (0..wanted).map_while(|_| Worker::start()).collect();
         }
         self.workers.get(lane - 1)

@@ -30,6 +30,8 @@ pub(super) struct Due {
     pub(super) at_us: u64,
     pub(super) happening: Happening,
     pub(super) node: u32,
+    /// The life of the node in which it is due.
+    pub(super) life: u32,
     pub(super) from: Peer,
     pub(super) what: What,
     /// What came of it, once a lane had it.
@@ -125,7 +127,13 @@ impl Lane {
     }
 
     fn take(&mut self, due: &mut Due, host: &mut Host, disk: &mut VirtualDisk) {
-        if host.node.is_none() || self.waiting.contains(&due.node) {
+        let Some(node) = &host.node else { return };
+        if self.waiting.contains(&due.node) {
+            return;
+        }
+        // that may bring records
+        if node.is_due_beside_files(due.at_us) {
+            self.waiting.push(due.node);
             return;
         }
         self.asked_before = self.asked.len();
@@ -134,6 +142,7 @@ impl Lane {
         match &mut due.what {
             What::Tick => {
                 if !host.ticks.come(due.at_us) {
+                    due.done = Some(Done::default());
                     return;
                 }
                 let deadline_us = host.node.as_ref().and_then(|node| node.deadline());

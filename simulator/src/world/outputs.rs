@@ -10,7 +10,7 @@ use super::{Happening, World};
 use crate::{log::Entry, payload::Virtual, topology::Timing, trace};
 
 /// A disk operation.
-const DISK_US: u64 = 300;
+pub(super) const DISK_US: u64 = 300;
 /// A sync.
 const SYNC_US: u64 = 4_000;
 /// Whoever was turned away, but for harm, is dialled again after this.

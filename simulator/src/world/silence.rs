@@ -16,18 +16,30 @@ const RETRY_MOST_US: u64 = 120_000_000;
 /// What waits for silent sites.
 #[derive(Default)]
 pub(super) struct Silence {
-    /// Since when, by site.
-    sites: Vec<(usize, u64)>,
+    sites: Vec<Silent>,
     held: Vec<Happening>,
+}
+
+struct Silent {
+    site: usize,
+    since_us: u64,
+    /// When it is heard again, if its uplink works by now.
+    heard_us: Option<u64>,
 }
 
 impl World {
     /// From now on nothing passes the site's uplink.
     pub fn silence(&mut self, site: usize) {
-        if self.is_silenced(site) {
+        if let Some(silent) = self.silence.of(site) {
+            // it was not heard yet: the silence goes on
+            silent.heard_us = None;
             return;
         }
-        self.silence.sites.push((site, self.now_us));
+        self.silence.sites.push(Silent {
+            site,
+            since_us: self.now_us,
+            heard_us: None,
+        });
         let rates = Rates {
             up_bytes_per_sec: STOPPED_BYTES_PER_SEC,
             down_bytes_per_sec: STOPPED_BYTES_PER_SEC,
@@ -38,17 +50,25 @@ impl World {
 
     /// The uplink works again; it is found out when TCP tries once more.
     pub fn end_silence(&mut self, site: usize) {
-        if let Some(since_us) = self.silence.since_us(site) {
-            let round_trip_us = self.sites[site].wan_round_trip_us;
-            let wait_us = until_retry_us(self.now_us - since_us, round_trip_us);
+        let (now_us, round_trip_us) = (self.now_us, self.sites[site].wan_round_trip_us);
+        if let Some(silent) = self.silence.of(site)
+            && silent.heard_us.is_none()
+        {
+            let wait_us = until_retry_us(now_us - silent.since_us, round_trip_us);
+            silent.heard_us = Some(now_us + wait_us);
             let site = site as u32;
-            self.push(self.now_us + wait_us, Happening::Heard { site });
+            self.push(now_us + wait_us, Happening::Heard { site });
         }
     }
 
     /// TCP tries again, and what waited passes.
     pub(super) fn heard_again(&mut self, site: usize) {
-        self.silence.sites.retain(|(silent, _)| *silent != site);
+        let now_us = self.now_us;
+        let is_heard = |silent: &Silent| silent.site == site && silent.heard_us == Some(now_us);
+        if !self.silence.sites.iter().any(is_heard) {
+            return;
+        }
+        self.silence.sites.retain(|silent| silent.site != site);
         let known = &self.sites[site];
         let rates = Rates {
             up_bytes_per_sec: known.uplink_bytes_per_sec,
@@ -64,7 +84,7 @@ impl World {
 
     /// Whether the site is silent.
     pub(super) fn is_silenced(&self, site: usize) -> bool {
-        self.silence.since_us(site).is_some()
+        self.silence.sites.iter().any(|silent| silent.site == site)
     }
 
     /// Whether what one node sends cannot reach the other now.
@@ -91,9 +111,8 @@ impl World {
 }
 
 impl Silence {
-    fn since_us(&self, site: usize) -> Option<u64> {
-        let mut sites = self.sites.iter();
-        sites.find(|(silent, _)| *silent == site).map(|(_, at)| *at)
+    fn of(&mut self, site: usize) -> Option<&mut Silent> {
+        self.sites.iter_mut().find(|silent| silent.site == site)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Figures {
     pub events: u64,
     /// Inputs that cores handled.
     pub handle_calls: u64,
+    /// Of these, ahead of their turn.
+    pub calls_ahead: u64,
     /// Chunks that arrived, right ones.
     pub chunks_delivered: u64,
     /// Chunks that were verified and stored.

@@ -4,7 +4,7 @@
 //! fleet takes long: it runs when `WEFT_BENCH_MILLION` is set.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -62,7 +62,7 @@ struct Run {
 }
 
 pub(crate) fn run() -> Result<Vec<Figure>> {
-    let simulator = simulator()?;
+    let simulator = shell::simulator()?;
     let mut figures = Vec::new();
     for (nodes, chunks, goal_s) in GOALS {
         let size = Size {
@@ -227,12 +227,6 @@ fn fuzz(simulator: &Path) -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
-}
-
-fn simulator() -> Result<PathBuf> {
-    let built = shell::succeeds("cargo", &["build", "--release", "-p", "weft-sim"])?;
-    ensure!(built, "weft-sim does not build");
-    Ok(shell::root().join("target/release/weft-sim"))
 }
 
 /// With a comma at each thousand.
