@@ -7,7 +7,8 @@ use crate::{
     config::Phase,
     io::{Event, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan},
     message::Payload,
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
 };
 
 impl<P: Payload> Node<P> {

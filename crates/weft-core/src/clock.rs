@@ -7,7 +7,8 @@ use crate::{
     config::{Freshness, TimeStatus},
     io::{Disk, Outcome},
     message::Payload,
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
 };
 
 /// The floor, and how much of this run is counted in it.

@@ -12,8 +12,9 @@ use crate::{
     io::{ChunkSource, Disk, FoundChunk, Outcome},
     members::PeerState,
     message::{ChunkRef, Control, Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
     pace::{self, Moment},
+    pending::Pending,
 };
 
 impl<P: Payload> Node<P> {

@@ -8,7 +8,8 @@ use crate::{
     file::{FilePhase, FileState},
     io::{Disk, Event, Outcome, SlotKind},
     message::Payload,
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
     table::Table,
     target::remember_failed,
 };

@@ -11,7 +11,8 @@ use crate::{
     io::{Event, Outcome, Output},
     members::Standing,
     message::{Control, Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
     score::{Meter, Source},
 };
 

@@ -25,6 +25,7 @@ mod node;
 mod offers;
 mod operations;
 mod pace;
+mod pending;
 mod random;
 mod records;
 mod score;

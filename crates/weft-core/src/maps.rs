@@ -10,7 +10,8 @@ use crate::{
     io::{DisconnectReason, Disk, Outcome},
     members::{Fingerprint, Standing},
     message::{Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
 };
 
 /// A blob (chunk map) on its way.

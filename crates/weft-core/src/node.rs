@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use weft_record::{Hash, JoinRequest, Memo, Name, RecordId, Trust, TrustDigest, Verified};
+use weft_record::{Hash, Memo, Name, Trust, TrustDigest, Verified};
 
 use crate::{
     bounds,
@@ -22,8 +22,9 @@ use crate::{
     limit::TokenBucket,
     maps::BlobState,
     members::PeerState,
-    message::{ChunkRef, Control, Message, Payload, Peer},
+    message::{Control, Message, Payload, Peer},
     operations::Operations,
+    pending::Pending,
     random::Random,
     score::Accounts,
     table::Table,
@@ -95,56 +96,6 @@ pub(crate) struct Counters {
     pub(crate) records_refused: u64,
     pub(crate) chunks_corrupt: u64,
     pub(crate) bytes_served: u64,
-}
-
-/// What an operation in flight was for.
-#[derive(Clone, Debug)]
-pub(crate) enum Pending<P> {
-    SaveRecords(Vec<Vec<u8>>),
-    SaveClock,
-    Enroll(JoinRequest),
-    ReadBlob(Hash),
-    VerifyBlob {
-        hash: Hash,
-        payload: P,
-        from: Option<Peer>,
-    },
-    WriteBlob(Hash, P),
-    OpenFile(Hash),
-    VerifyChunk {
-        chunk: ChunkRef,
-        payload: P,
-        from: Peer,
-    },
-    WriteChunk {
-        chunk: ChunkRef,
-        from: Peer,
-    },
-    SyncFile(Hash),
-    HashFile(Hash),
-    CompleteFile(Hash),
-    ServeChunk {
-        chunk: ChunkRef,
-        to: Peer,
-    },
-    ServeBlob {
-        hash: Hash,
-        to: Peer,
-    },
-    Stage(Name),
-    /// So many probes were asked.
-    ProbeStaged(Name, usize),
-    ProbeActive(Name, RecordId, usize),
-    Activate(Name),
-    GoBack {
-        channel: Name,
-        void: bool,
-        both: bool,
-        reason: String,
-    },
-    DropStaged {
-        channel: Name,
-    },
 }
 
 impl<P: Payload> Node<P> {
@@ -409,74 +360,6 @@ impl<P: Payload> Node<P> {
             Message::Absent(chunk) => self.chunk_absent(peer, chunk),
             Message::Blob(hash, payload) => self.blob_arrived(peer, hash, payload),
             Message::NoBlob(hash) => self.blob_absent(peer, hash),
-        }
-    }
-
-    fn done(&mut self, pending: Pending<P>, outcome: Outcome<P>) {
-        self.asks_more = !matches!(
-            pending,
-            Pending::VerifyChunk { .. } | Pending::WriteChunk { .. } | Pending::ServeChunk { .. }
-        );
-        match (pending, outcome) {
-            (Pending::SaveRecords(_), Outcome::Saved) => self.retarget_all(),
-            (Pending::SaveRecords(envelopes), outcome) => {
-                self.trouble(&outcome);
-                self.unsaved.extend(envelopes);
-                self.unsaved_retry_us = Some(self.now_us + bounds::DISK_RETRY_US);
-            }
-            (Pending::SaveClock, outcome) => self.clock_saved(&outcome),
-            (Pending::Enroll(request), outcome) => self.enrolled(&request, outcome),
-            (Pending::ReadBlob(hash), outcome) => self.blob_read(hash, outcome),
-            (
-                Pending::VerifyBlob {
-                    hash,
-                    payload,
-                    from,
-                },
-                outcome,
-            ) => {
-                self.blob_hashed(hash, payload, from, outcome);
-            }
-            (Pending::WriteBlob(hash, payload), outcome) => {
-                self.blob_written(hash, payload, outcome);
-            }
-            (Pending::OpenFile(file), outcome) => self.file_opened(file, outcome),
-            (
-                Pending::VerifyChunk {
-                    chunk,
-                    payload,
-                    from,
-                },
-                outcome,
-            ) => {
-                self.chunk_hashed(chunk, payload, from, outcome);
-            }
-            (Pending::WriteChunk { chunk, from }, outcome) => {
-                self.chunk_written(chunk, from, outcome);
-            }
-            (Pending::SyncFile(file), outcome) => self.file_synced(file, outcome),
-            (Pending::HashFile(file), outcome) => self.file_hashed(file, outcome),
-            (Pending::CompleteFile(file), outcome) => self.file_completed(file, outcome),
-            (Pending::ServeChunk { chunk, to }, outcome) => self.serve_read(chunk, to, outcome),
-            (Pending::ServeBlob { hash, to }, outcome) => self.serve_blob_read(hash, to, outcome),
-            (Pending::Stage(channel), outcome) => self.staged(channel, outcome),
-            (Pending::ProbeStaged(channel, asked), outcome) => {
-                self.probed_staged(channel, asked, outcome);
-            }
-            (Pending::ProbeActive(channel, release, asked), outcome) => {
-                self.probed_active(channel, release, asked, outcome);
-            }
-            (Pending::Activate(channel), outcome) => self.activated(channel, outcome),
-            (
-                Pending::GoBack {
-                    channel,
-                    void,
-                    both,
-                    reason,
-                },
-                outcome,
-            ) => self.went_back(channel, void, both, reason, outcome),
-            (Pending::DropStaged { channel }, outcome) => self.dropped_staged(channel, outcome),
         }
     }
 

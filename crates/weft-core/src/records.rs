@@ -9,7 +9,8 @@ use crate::{
     io::{Disk, Event, Output},
     members::Standing,
     message::Payload,
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
     score::Source,
 };
 

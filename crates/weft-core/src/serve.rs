@@ -6,7 +6,8 @@ use crate::{
     bounds,
     io::{Disk, Outcome},
     message::{ChunkRef, Control, Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
 };
 
 impl<P: Payload> Node<P> {

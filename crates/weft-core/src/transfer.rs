@@ -10,8 +10,9 @@ use crate::{
     io::{DisconnectReason, Disk, Event, Outcome, Output},
     members::Standing,
     message::{ChunkRef, Control, Message, Payload, Peer},
-    node::{Node, Pending},
+    node::Node,
     pace::{self, Moment},
+    pending::Pending,
 };
 
 impl<P: Payload> Node<P> {

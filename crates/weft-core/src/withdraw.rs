@@ -8,7 +8,8 @@ use crate::{
     config::Phase,
     io::{Disk, Event, Outcome, SlotPlan},
     message::Payload,
-    node::{Node, Pending},
+    node::Node,
+    pending::Pending,
     target::remember_failed,
 };
 
