@@ -7,8 +7,8 @@ use weft_core::{ChunkRef, Control, Message};
 use weft_keys::SecretKey;
 use weft_net::NetEvent;
 use weft_record::{
-    Envelope, Hash, Have, Invitation, JoinRequest, Kind, MeshId, Revoke, RevokeTarget,
-    bundle::Encoder, codec, seal,
+    Envelope, Hash, Invitation, JoinRequest, Kind, MeshId, Revoke, RevokeTarget, bundle::Encoder,
+    codec, seal,
 };
 use weft_tests::Site;
 
@@ -71,7 +71,7 @@ fn who_is_not_enrolled_gets_roots_and_nothing_else() {
     site.wait_active("b", "1.0.0");
     let key = SecretKey::from_seed([9; 32]);
     let mut stranger = Stranger::meet(key, mesh_id, &site.address("a"));
-    stranger.say(Control::Have(Have::default()));
+    stranger.say(Control::Have(Box::default()));
     stranger.until("the roots come", |event| match event {
         NetEvent::Message(_, Message::Control(Control::Records(_))) => Some(()),
         _ => None,

@@ -87,7 +87,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let file = Hash::of(b"file");
     let messages = [
         Control::Digest(trust.digest()),
-        Control::Have(trust.have()),
+        Control::Have(Box::new(trust.have())),
         Control::Records(envelopes[1..].to_vec()),
         Control::Want(file),
         Control::Unwant(file),
