@@ -405,8 +405,10 @@ fn answer(report: &Report) -> Vec<String> {
     let failed = report.asserts.iter().filter(|assert| !assert.holds).count();
     if !report.asserts.is_empty() {
         let count = report.asserts.len();
-        told.push(match failed {
-            0 => format!("All {count} asserts hold."),
+        told.push(match (failed, count) {
+            (0, 1) => "The assert holds.".to_owned(),
+            (0, _) => format!("All {count} asserts hold."),
+            (_, 1) => "The assert does not hold.".to_owned(),
             _ => format!("{failed} of {count} asserts do not hold."),
         });
     }
