@@ -274,8 +274,14 @@ impl VirtualDisk {
                 slots.active = slots.previous.take();
                 Outcome::Switched
             }
-            Disk::Withdraw { channel, both } => {
+            Disk::Withdraw {
+                channel,
+                both,
+                failed,
+            } => {
                 let slots = self.slots_mut(channel);
+                let dropped = slots.active.take().filter(|_| failed);
+                slots.failed.extend(dropped.map(|slot| slot.head));
                 let previous = slots.previous.take();
                 slots.active = previous.filter(|_| !both);
                 Outcome::Switched

@@ -158,11 +158,15 @@ impl Journal {
                 self.add(at_us, node, change);
                 None
             }
-            Disk::Withdraw { channel, both } => {
+            Disk::Withdraw {
+                channel,
+                both,
+                failed,
+            } => {
+                let failed = *failed;
                 let slots = disk.slots(channel);
                 let slot = slots.active?;
                 let after = slots.previous.filter(|_| !both);
-                let failed = false;
                 let change = Change::Dropped {
                     slot,
                     after,

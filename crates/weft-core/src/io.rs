@@ -133,13 +133,15 @@ pub enum Disk<P> {
     /// Drop the staged slot and remember its head as failed: answer [`Outcome::Switched`].
     DropStaged(Name),
     /// Drop the active slot, since it may no longer answer, and switch the previous one
-    /// back (or to none). Nothing is remembered as failed: the same head may count again.
-    /// Atomic and durable: answer [`Outcome::Switched`].
+    /// back (or to none). Atomic and durable: answer [`Outcome::Switched`].
     Withdraw {
         /// Whose slot.
         channel: Name,
         /// Drop the previous slot too, since it may not answer either.
         both: bool,
+        /// The active one failed too, and its head is remembered so; else the same head may
+        /// count again.
+        failed: bool,
     },
     /// Keep what the node knows of time, in place of what was kept before; durable before
     /// the answer [`Outcome::Saved`]. It comes back in [`crate::Restored::clock`].

@@ -71,8 +71,11 @@ impl<P: Payload> Node<P> {
             reason,
         };
         let disk = if both || void {
-            let channel = name.clone();
-            Disk::Withdraw { channel, both }
+            Disk::Withdraw {
+                channel: name.clone(),
+                both,
+                failed: !void,
+            }
         } else {
             Disk::GoBack(name.clone())
         };

@@ -125,10 +125,19 @@ impl Store {
         })
     }
 
-    /// What is active may no longer answer, nor, if `both`, what was before it.
-    pub(crate) fn withdraw(&self, channel: &Name, both: bool) -> Result<(), StoreError> {
+    /// What is active may no longer answer, nor, if `both`, what was before it; if `failed`,
+    /// its head is remembered.
+    pub(crate) fn withdraw(
+        &self,
+        channel: &Name,
+        both: bool,
+        failed: bool,
+    ) -> Result<(), StoreError> {
         self.change(channel, |slots| {
             let mut dropped: Vec<SlotPlan> = slots.active.take().into_iter().collect();
+            if let Some(active) = dropped.first().filter(|_| failed) {
+                remember_failed(slots, active.head);
+            }
             let previous = slots.previous.take();
             if both {
                 dropped.extend(previous);

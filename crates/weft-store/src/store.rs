@@ -224,9 +224,13 @@ impl Store {
             Disk::Activate(channel) => self.activate(&channel).map(|()| Outcome::Switched),
             Disk::GoBack(channel) => self.go_back(&channel).map(|()| Outcome::Switched),
             Disk::DropStaged(channel) => self.drop_staged(&channel).map(|()| Outcome::Switched),
-            Disk::Withdraw { channel, both } => {
-                self.withdraw(&channel, both).map(|()| Outcome::Switched)
-            }
+            Disk::Withdraw {
+                channel,
+                both,
+                failed,
+            } => self
+                .withdraw(&channel, both, failed)
+                .map(|()| Outcome::Switched),
             Disk::SaveClock(clock) => self
                 .set_setting(CLOCK, &versioned::encode(&clock))
                 .map(|()| Outcome::Saved),

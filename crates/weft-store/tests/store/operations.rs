@@ -284,6 +284,7 @@ fn what_loses_its_ground_leaves_and_is_not_remembered_as_failed() {
     let withdraw = |both| Disk::Withdraw {
         channel: channel(),
         both,
+        failed: false,
     };
     switched(store.execute(withdraw(false)));
     let expected = Slots {
@@ -297,6 +298,32 @@ fn what_loses_its_ground_leaves_and_is_not_remembered_as_failed() {
     assert_eq!(slots(&store), Slots::default());
     drop(store);
     assert_eq!(slots(&reopen(&twin)), Slots::default());
+}
+
+#[test]
+fn what_fails_above_a_slot_without_ground_is_remembered_as_failed() {
+    let (store, twin) = on_twin();
+    let model = Model::new(&[1], 64);
+    complete(&store, &model);
+    let plans: Vec<SlotPlan> = (1..=2)
+        .map(|number| plan(number, &[("m", &model)]))
+        .collect();
+    for plan in &plans {
+        staged(store.execute(Disk::Stage(plan.clone())));
+        switched(store.execute(Disk::Activate(channel())));
+    }
+    switched(store.execute(Disk::Withdraw {
+        channel: channel(),
+        both: true,
+        failed: true,
+    }));
+    let expected = Slots {
+        failed: vec![plans[1].head],
+        ..Slots::default()
+    };
+    assert_eq!(slots(&store), expected);
+    drop(store);
+    assert_eq!(slots(&reopen(&twin)), expected);
 }
 
 #[test]

@@ -250,7 +250,10 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     let saved = store.setting("clock").unwrap().unwrap();
     promise(Promise::Setting("clock".to_owned(), saved));
     promise(Promise::Switching);
-    let (channel, both) = (channel(), false);
-    switched(store.execute(Disk::Withdraw { channel, both }));
+    switched(store.execute(Disk::Withdraw {
+        channel: channel(),
+        both: false,
+        failed: false,
+    }));
     promise(Promise::Active(plan_one.release));
 }
