@@ -309,13 +309,14 @@ impl VirtualDisk {
 
     /// Reads what lies so many pointers away, before it is needed.
     pub(crate) fn warm(&self, step: u32) -> u64 {
-        let each = self.files.iter().map(|file| match step {
-            1 => file.length ^ file.strange.len() as u64,
-            2 => file.present.warm(),
+        let files = self.files.iter();
+        let fold = |sum, one| sum ^ one;
+        match step {
+            0 => self.chunk_writes ^ self.files.len() as u64,
+            1 => files.map(|file| file.length).fold(0, fold),
+            2 => files.map(|file| file.present.warm()).fold(0, fold),
             _ => 0,
-        });
-        let near = self.chunk_writes ^ self.files.len() as u64;
-        each.fold(near, |sum, one| sum ^ one)
+        }
     }
 
     /// Memory that it holds, without what is shared.

@@ -92,8 +92,8 @@ impl<P: Payload> Node<P> {
     /// The release's record was away when the model was probed, and is back: what was
     /// measured says nothing about its probes.
     pub(crate) fn was_asked_less(&self, plan: &SlotPlan, asked: usize) -> bool {
-        let set = self.probe_set(&plan.release);
-        set.is_some_and(|set| set.probes.len() != asked)
+        let release = self.trust.release(&plan.release);
+        release.is_some_and(|release| release.probe_set.probes.len() != asked)
     }
 
     pub(crate) fn probe_set(&self, release: &RecordId) -> Option<ProbeSet> {

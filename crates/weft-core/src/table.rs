@@ -68,17 +68,23 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
-        self.find(key).is_some()
+        self.place_of(key).is_some()
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        let place = self.find(key)?;
+        let place = self.place_of(key)?;
         self.entries.get(place).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.find(key)?;
+        let place = self.place_of(key)?;
         self.entries.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// The entry of this key, and its place.
+    pub(crate) fn place_and_mut(&mut self, key: &K) -> Option<(usize, &mut V)> {
+        let place = self.place_of(key)?;
+        self.entries.get_mut(place).map(|(_, value)| (place, value))
     }
 
     /// The entry at a place in the order of keys.
@@ -93,7 +99,7 @@ impl<K: Key, V> Table<K, V> {
 
     /// What was there before goes. Tells the place.
     pub(crate) fn insert(&mut self, key: K, value: V) -> usize {
-        let Some(place) = self.find(&key) else {
+        let Some(place) = self.place_of(&key) else {
             return self.add(key, value);
         };
         self.entries[place].1 = value;
@@ -105,7 +111,7 @@ impl<K: Key, V> Table<K, V> {
     where
         V: Default,
     {
-        let place = match self.find(key) {
+        let place = match self.place_of(key) {
             Some(place) => place,
             None => self.add(key.clone(), V::default()),
         };
@@ -113,7 +119,7 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        let place = self.find(key)?;
+        let place = self.place_of(key)?;
         let (_, value) = self.entries.remove(place);
         self.note_prefixes();
         Some(value)
@@ -164,10 +170,6 @@ impl<K: Key, V> Table<K, V> {
 
     /// Where the entry is in the order of keys.
     pub(crate) fn place_of(&self, key: &K) -> Option<usize> {
-        self.find(key)
-    }
-
-    fn find(&self, key: &K) -> Option<usize> {
         if self.prefixes.is_empty() {
             return self.entries.iter().position(|(one, _)| one == key);
         }

@@ -67,9 +67,7 @@ impl<P: Payload> Node<P> {
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        let place = self.peers.place_of(&peer);
-        let Some((place, peer_state)) = place.and_then(|at| Some((at, self.peers.at(at)?.1)))
-        else {
+        let Some((place, peer_state)) = self.peers.place_and_mut(&peer) else {
             return;
         };
         if !state.phase.is_open() {
@@ -239,10 +237,7 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.pending.clear(chunk.index as usize);
-        let Some(place) = self.peers.place_of(&peer) else {
-            return;
-        };
-        let Some((_, peer_state)) = self.peers.at_mut(place) else {
+        let Some((place, peer_state)) = self.peers.place_and_mut(&peer) else {
             return;
         };
         let due_us = self.now_us + pace::pause_us(peer_state.strikes);
@@ -263,10 +258,7 @@ impl<P: Payload> Node<P> {
         let fetching = files.filter(|(_, state)| state.phase == FilePhase::Fetching);
         let fetching: Vec<Hash> = fetching.map(|(file, _)| *file).collect();
         let now_us = self.now_us;
-        let Some(place) = self.peers.place_of(&peer) else {
-            return;
-        };
-        let Some((_, state)) = self.peers.at_mut(place) else {
+        let Some((place, state)) = self.peers.place_and_mut(&peer) else {
             return;
         };
         if now_us < state.untold_due_us {

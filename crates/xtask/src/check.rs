@@ -232,18 +232,11 @@ fn demo() -> Result<Counts> {
 
 /// Golden seeds twice, in processes of their own, then fresh seeds.
 fn fuzz() -> Result<Counts> {
-    let run = [
-        "run",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--bin",
-        "weft-sim",
-        "--",
-    ];
+    let simulator = shell::simulator()?;
+    let simulator = simulator.to_str().context("a path that is not UTF-8")?;
     let mut counts = Counts::default();
     for verb in [&["golden"][..], &["golden"], &["fuzz", "--count", "200"]] {
-        let passed = one(shell::succeeds("cargo", &[&run[..], verb].concat())?);
+        let passed = one(shell::succeeds(simulator, verb)?);
         counts.passed += passed.passed;
         counts.failed += passed.failed;
     }

@@ -237,10 +237,7 @@ impl Workshop {
         if let Some(built) = self.sound.get() {
             return Ok(built);
         }
-        let arguments = ["build", "--release", "--locked", "--bin", "weft-sim"];
-        let built = shell::succeeds("cargo", &arguments)?;
-        ensure!(built, "weft-sim does not build");
-        let path = shell::target().join("release/weft-sim");
+        let path = shell::simulator()?;
         Ok(self.sound.get_or_init(|| path))
     }
 }

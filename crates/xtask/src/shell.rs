@@ -64,24 +64,21 @@ pub(crate) fn weft() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("WEFT_BINARY") {
         return Ok(named.into());
     }
-    if !succeeds(
-        "cargo",
-        &["build", "--release", "--locked", "--bin", "weft"],
-    )? {
-        bail!("weft does not build");
-    }
-    Ok(target().join("release").join("weft"))
+    built("weft")
 }
 
-/// `weft-sim`, built.
+/// The `weft-sim` binary of the same profile, built if it is not.
 pub(crate) fn simulator() -> Result<PathBuf> {
-    if !succeeds(
-        "cargo",
-        &["build", "--release", "--locked", "-p", "weft-sim"],
-    )? {
-        bail!("weft-sim does not build");
+    built("weft-sim")
+}
+
+/// Built out of the whole workspace, as the tests are, so that nothing is built twice.
+fn built(program: &str) -> Result<PathBuf> {
+    let arguments = ["build", "--release", "--locked", "--bin", program];
+    if !succeeds("cargo", &arguments)? {
+        bail!("{program} does not build");
     }
-    Ok(target().join("release").join("weft-sim"))
+    Ok(target().join("release").join(program))
 }
 
 /// Where cargo builds.

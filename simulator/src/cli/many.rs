@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use weft_sim::report::Report;
+use weft_sim::{Options, report::Report};
 
 use super::{failure::Failure, interrupt, progress::Bar, source::Loaded};
 
@@ -30,7 +30,12 @@ pub(crate) fn rehearse_all(jobs: &[Job<'_>]) -> Result<Vec<Option<Report>>, Fail
             if interrupt::came() {
                 return;
             }
-            let result = loaded.rehearse_beside(*seed, &mut |_| !interrupt::came());
+            let options = Options {
+                seed: *seed,
+                is_one_of_many: true,
+                ..loaded.options
+            };
+            let result = loaded.rehearse(options, &mut |_| !interrupt::came());
             bar.step();
             if let Ok(mut results) = results.lock() {
                 results.push((index, result));

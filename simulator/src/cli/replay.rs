@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 fn replay_scenario(options: &Options) -> Result<(String, bool), Failure> {
     let loaded = Loaded::read(&options.what, &options.how)?;
     let bar = Bar::of_run();
-    let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
+    let report = loaded.rehearse(loaded.options, &mut |progress| {
         bar.show(progress);
         true
     })?;

@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let loaded = Loaded::read(&options.chosen.scenario, &options.chosen.how)?;
     interrupt::watch();
     let bar = Bar::of_run();
-    let report = loaded.rehearse(loaded.options.seed, &mut |progress| {
+    let report = loaded.rehearse(loaded.options, &mut |progress| {
         bar.show(progress);
         !interrupt::came()
     })?;

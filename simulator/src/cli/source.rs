@@ -84,32 +84,6 @@ impl Loaded {
     /// Carries it out.
     pub(crate) fn rehearse(
         &self,
-        seed: u64,
-        watch: &mut dyn FnMut(Progress) -> bool,
-    ) -> Result<Report, Failure> {
-        let options = Options {
-            seed,
-            ..self.options
-        };
-        self.rehearse_as(options, watch)
-    }
-
-    /// The same, beside others.
-    pub(crate) fn rehearse_beside(
-        &self,
-        seed: u64,
-        watch: &mut dyn FnMut(Progress) -> bool,
-    ) -> Result<Report, Failure> {
-        let options = Options {
-            seed,
-            is_one_of_many: true,
-            ..self.options
-        };
-        self.rehearse_as(options, watch)
-    }
-
-    fn rehearse_as(
-        &self,
         options: Options,
         watch: &mut dyn FnMut(Progress) -> bool,
     ) -> Result<Report, Failure> {

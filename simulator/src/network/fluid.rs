@@ -54,12 +54,7 @@ struct Arriving {
 
 impl Arriving {
     fn arrival(&self) -> Arrival {
-        Arrival {
-            from: self.way.from,
-            to: self.way.to,
-            cargo: self.cargo,
-            begun_us: self.begun_us,
-        }
+        Arrival::new(self.way, self.cargo, self.begun_us)
     }
 }
 

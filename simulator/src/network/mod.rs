@@ -52,6 +52,18 @@ pub(crate) struct Arrival {
     pub(crate) begun_us: u64,
 }
 
+impl Arrival {
+    fn new(way: Way, cargo: Cargo, begun_us: u64) -> Self {
+        let Way { from, to } = way;
+        Self {
+            from,
+            to,
+            cargo,
+            begun_us,
+        }
+    }
+}
+
 /// Wakes to be put into the event queue.
 pub(crate) type Wakes = Vec<(u64, Wake)>;
 

@@ -32,10 +32,9 @@ const _: () = assert!(1 << LONGEST_BITS <= DISK_US);
 /// What nodes did ahead.
 pub(super) struct Ahead {
     lanes: [Lane; LANES],
-    /// One for each lane but the first, as far as there are processors.
-    workers: Vec<Worker>,
-    has_looked: bool,
-    is_alone: bool,
+    /// One for each lane but the first, as far as there are processors; begun when they are
+    /// first needed.
+    workers: Option<Vec<Worker>>,
     /// The stretch that was worked on ends before this.
     end_us: u64,
     bits: u32,
@@ -49,9 +48,7 @@ impl Default for Ahead {
     fn default() -> Self {
         Self {
             lanes: Default::default(),
-            workers: Vec::new(),
-            has_looked: false,
-            is_alone: false,
+            workers: None,
             end_us: 0,
             bits: LONGEST_BITS,
             laid_out: Vec::new(),
@@ -63,7 +60,7 @@ impl Default for Ahead {
 impl World {
     /// Other processors have work of their own: whatever nodes do ahead they do here.
     pub fn keep_to_one_thread(&mut self) {
-        self.ahead.is_alone = true;
+        self.ahead.workers = Some(Vec::new());
     }
 
     /// Stretches stay shorter than the quickest message.
@@ -204,7 +201,7 @@ impl World {
             Happening::Up { node, life, other } if self.lives(node, life) => {
                 let (index, other) = (node as usize, other as usize);
                 let stands = self.is_linked(index, other) && self.seats[other].is_there;
-                let is_node = !self.hosts[index].spec.puppet;
+                let is_node = !self.seats[index].is_puppet;
                 (stands && is_node).then_some((node, other as u32, What::Up))?
             }
             _ => return None,
@@ -242,7 +239,7 @@ impl World {
         work.go();
         self.put_back(0, work);
         for lane in (1..LANES).filter(|lane| elsewhere[*lane]) {
-            if let Some(worker) = self.ahead.workers.get_mut(lane - 1) {
+            if let Some(worker) = self.ahead.worker(lane) {
                 let work = worker.wait();
                 self.put_back(lane, work);
             }
@@ -257,7 +254,7 @@ impl World {
             disks: self.disks.take(lane),
         };
         work.lane.end_us = self.ahead.end_us;
-        work.lane.by_key = Arc::clone(&self.by_key);
+        work.lane.by_key = Some(Arc::clone(&self.by_key));
         work
     }
 
@@ -271,7 +268,7 @@ impl World {
         self.disks.put(lane, disks);
         self.ahead.lanes[lane] = done;
         let done = &mut self.ahead.lanes[lane];
-        done.by_key = Arc::default();
+        done.by_key = None;
         let calls = std::mem::take(&mut done.handle_calls);
         self.figures.handle_calls += calls;
         self.figures.calls_ahead += calls;
@@ -346,17 +343,12 @@ impl World {
 
 impl Ahead {
     /// The thread of a lane, if this machine has a processor for it.
-    fn worker(&mut self, lane: usize) -> Option<&Worker> {
-        if !self.has_looked {
-            self.has_looked = true;
+    fn worker(&mut self, lane: usize) -> Option<&mut Worker> {
+        let workers = self.workers.get_or_insert_with(|| {
             let threads = available_parallelism().map_or(1, usize::from);
-            let wanted = if self.is_alone {
-                0
-            } else {
-                threads.min(LANES) - 1
-            };
-            self.workers = (0..wanted).map_while(|_| Worker::start()).collect();
-        }
-        self.workers.get(lane - 1)
+            let wanted = threads.min(LANES) - 1;
+            (0..wanted).map_while(|_| Worker::start()).collect()
+        });
+        workers.get_mut(lane - 1)
     }
 }

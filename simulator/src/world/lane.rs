@@ -97,8 +97,8 @@ pub(super) struct Lane {
     pub(super) due: VecDeque<Due>,
     pub(super) asked: VecDeque<Asked>,
     pub(super) traffic: Traffic,
-    /// A node's index by the beginning of its key.
-    pub(super) by_key: Arc<Table<u64, u32>>,
+    /// A node's index by the beginning of its key, while it works.
+    pub(super) by_key: Option<Arc<Table<u64, u32>>>,
     pub(super) entries: VecDeque<Entry>,
     pub(super) handle_calls: u64,
     /// The stretch ends before this.
@@ -219,7 +219,8 @@ impl Lane {
 
     /// Makes ready what a node sends; what it asks for in one breath travels as one.
     fn send(&mut self, spec: &NodeSpec, to: &Peer, message: Message<Virtual>) {
-        let Some(&to) = self.by_key.get(&prefix(to.as_bytes())) else {
+        let by_key = self.by_key.as_ref();
+        let Some(&to) = by_key.and_then(|by_key| by_key.get(&prefix(to.as_bytes()))) else {
             return;
         };
         let Some(message) = as_said(spec, message) else {
@@ -263,11 +264,7 @@ impl Lane {
 fn warm(group: &[Due], hosts: &[Host], disks: &[VirtualDisk]) {
     let mut sum = 0;
     for due in group {
-        let place = due.node as usize / LANES;
-        sum ^= hosts[place].busy_until_us;
-        if !matches!(due.next(), Next::Told(_)) {
-            sum ^= disks[place].warm(0);
-        }
+        sum ^= hosts[due.node as usize / LANES].busy_until_us;
     }
     for step in 0..WARM_STEPS {
         for due in group {
@@ -276,7 +273,7 @@ fn warm(group: &[Due], hosts: &[Host], disks: &[VirtualDisk]) {
             let node = hosts[place].node.as_ref();
             sum ^= node.map_or(0, |node| node.warm(step, next));
             if !matches!(next, Next::Told(_)) {
-                sum ^= disks[place].warm(step + 1);
+                sum ^= disks[place].warm(step);
             }
         }
     }

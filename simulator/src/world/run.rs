@@ -151,11 +151,6 @@ impl World {
         let Some(due_us) = node.and_then(|node| node.deadline()) else {
             return;
         };
-        self.schedule_tick_at(index, due_us);
-    }
-
-    /// Makes sure that a tick comes then.
-    pub(super) fn schedule_tick_at(&mut self, index: usize, due_us: u64) {
         let due_us = due_us.max(self.now_us);
         if self.hosts[index].ticks.need(due_us) {
             self.push_to(due_us, index, |node, life| Happening::Tick { node, life });

@@ -34,6 +34,14 @@ fn complete(store: &Store, model: &Model) {
     synced(store.execute(Disk::CompleteFile(model.file)));
 }
 
+/// Each becomes active, one after the other.
+fn activate(store: &Store, plans: &[SlotPlan]) {
+    for plan in plans {
+        staged(store.execute(Disk::Stage(plan.clone())));
+        switched(store.execute(Disk::Activate(channel())));
+    }
+}
+
 fn slots(store: &Store) -> Slots {
     let all = store.restore().unwrap().slots;
     all.into_iter()
@@ -277,10 +285,7 @@ fn what_loses_its_ground_leaves_and_is_not_remembered_as_failed() {
     let plans: Vec<SlotPlan> = (1..=3)
         .map(|number| plan(number, &[("m", &model)]))
         .collect();
-    for plan in &plans {
-        staged(store.execute(Disk::Stage(plan.clone())));
-        switched(store.execute(Disk::Activate(channel())));
-    }
+    activate(&store, &plans);
     let withdraw = |both| Disk::Withdraw {
         channel: channel(),
         both,
@@ -308,10 +313,7 @@ fn what_fails_above_a_slot_without_ground_is_remembered_as_failed() {
     let plans: Vec<SlotPlan> = (1..=2)
         .map(|number| plan(number, &[("m", &model)]))
         .collect();
-    for plan in &plans {
-        staged(store.execute(Disk::Stage(plan.clone())));
-        switched(store.execute(Disk::Activate(channel())));
-    }
+    activate(&store, &plans);
     switched(store.execute(Disk::Withdraw {
         channel: channel(),
         both: true,
@@ -334,10 +336,7 @@ fn slots_move_and_failed_heads_stay_known() {
     let plans: Vec<SlotPlan> = (1..=4)
         .map(|number| plan(number, &[("m", &model)]))
         .collect();
-    for plan in &plans[..3] {
-        staged(store.execute(Disk::Stage(plan.clone())));
-        switched(store.execute(Disk::Activate(channel())));
-    }
+    activate(&store, &plans[..3]);
     assert_eq!(slots(&store).previous.as_ref(), Some(&plans[1]));
     switched(store.execute(Disk::GoBack(channel())));
     staged(store.execute(Disk::Stage(plans[3].clone())));
