@@ -10,7 +10,7 @@
 
 use std::{hint::black_box, sync::Arc, thread::available_parallelism};
 
-use weft_core::{ChunkRef, Input, Message, Outcome};
+use weft_core::{Input, Outcome};
 
 use super::{
     Happening, World,
@@ -178,10 +178,13 @@ impl World {
         let (node, from, what) = match happening {
             Happening::Tick { node, life } if self.lives(node, life) => (node, node, What::Tick),
             Happening::Message { node, life, parcel } => {
-                let (from, what) = self.take_message_ahead(node, life, parcel)?;
-                (node, from, what)
+                let (from, content) = self.take_message_ahead(node, life, parcel)?;
+                (node, from, What::Content(content))
             }
-            Happening::Network(wake) => self.take_chunk_ahead(at_us, wake)?,
+            Happening::Network(wake) => {
+                let (node, from, content) = self.take_chunk_ahead(at_us, wake)?;
+                (node, from, What::Content(content))
+            }
             Happening::Done {
                 node,
                 life,
@@ -330,13 +333,7 @@ impl World {
             What::Tick => self.tick(index),
             What::Up => self.give(index, Input::PeerUp(due.from)),
             What::Done(operation, outcome) => self.give(index, Input::Done(operation, outcome)),
-            What::Message(message) => self.give(index, Input::Message(due.from, message)),
-            What::Gets(file, indexes) => {
-                for chunk in indexes {
-                    let get = Message::Get(ChunkRef { file, index: chunk });
-                    self.give(index, Input::Message(due.from, get));
-                }
-            }
+            What::Content(content) => self.give_content(index, due.from, content),
         }
     }
 }

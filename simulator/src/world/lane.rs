@@ -11,7 +11,7 @@ use super::{
     Happening, NodeSpec,
     host::Host,
     lanes::LANES,
-    send::{as_said, weight_of},
+    send::{Content, as_said, weight_of},
 };
 use crate::{
     disk::VirtualDisk,
@@ -40,9 +40,8 @@ pub(super) struct Due {
 
 /// What it is.
 pub(super) enum What {
-    Message(Message<Virtual>),
-    /// Chunks of one file that are asked for at once.
-    Gets(Hash, Vec<u32>),
+    /// Something arrives.
+    Content(Content),
     /// An operation is done.
     Done(OpId, Outcome<Virtual>),
     /// A connection stands.
@@ -53,9 +52,11 @@ pub(super) enum What {
 impl Due {
     fn next(&self) -> Next<'_> {
         match &self.what {
-            What::Gets(..) | What::Message(Message::Get(_)) => Next::Asked(&self.from),
-            What::Message(Message::Data(..)) => Next::Sent(&self.from),
-            What::Message(_) => Next::Told(&self.from),
+            What::Content(Content::Gets(..) | Content::One(Message::Get(_))) => {
+                Next::Asked(&self.from)
+            }
+            What::Content(Content::One(Message::Data(..))) => Next::Sent(&self.from),
+            What::Content(Content::One(_)) => Next::Told(&self.from),
             What::Done(..) | What::Up | What::Tick => Next::Other,
         }
     }
@@ -155,11 +156,11 @@ impl Lane {
                 let outcome = std::mem::replace(outcome, Outcome::Synced);
                 self.give(now, Input::Done(*operation, outcome), host, disk);
             }
-            What::Message(message) => {
+            What::Content(Content::One(message)) => {
                 let message = std::mem::replace(message, Message::NoBlob(Hash::ZERO));
                 self.give(now, Input::Message(due.from, message), host, disk);
             }
-            What::Gets(file, indexes) => {
+            What::Content(Content::Gets(file, indexes)) => {
                 for &index in indexes.iter() {
                     let get = Message::Get(ChunkRef { file: *file, index });
                     self.give(now, Input::Message(due.from, get), host, disk);

@@ -3,7 +3,7 @@
 use weft_core::{ChunkRef, Control, Input, Message, Output, Payload, Peer};
 use weft_record::Hash;
 
-use super::{Happening, NodeSpec, World, lane::What};
+use super::{Happening, NodeSpec, World};
 use crate::{
     network::{Arrival, Cargo, Wake, Way},
     payload::Virtual,
@@ -191,12 +191,17 @@ impl World {
         if !is_whole || !self.still_linked(index, from) {
             return;
         }
-        match parcel.content {
-            Content::One(message) => self.give(index, Input::Message(self.keys[from], message)),
+        self.give_content(index, self.keys[from], parcel.content);
+    }
+
+    /// Hands a node what came for it.
+    pub(super) fn give_content(&mut self, index: usize, from: Peer, content: Content) {
+        match content {
+            Content::One(message) => self.give(index, Input::Message(from, message)),
             Content::Gets(file, indexes) => {
                 for chunk in indexes {
                     let get = Message::Get(ChunkRef { file, index: chunk });
-                    self.give(index, Input::Message(self.keys[from], get));
+                    self.give(index, Input::Message(from, get));
                 }
             }
         }
@@ -208,7 +213,7 @@ impl World {
         node: u32,
         life: u32,
         parcel: u32,
-    ) -> Option<(u32, What)> {
+    ) -> Option<(u32, Content)> {
         let waiting = self.parcels.get(parcel)?;
         let (from, index) = (waiting.from as usize, node as usize);
         // what may bring records needs the memo that all share
@@ -229,15 +234,15 @@ impl World {
             return None;
         }
         let parcel = self.parcels.take(parcel)?;
-        let what = match parcel.content {
-            Content::One(message) => What::Message(message),
-            Content::Gets(file, indexes) => What::Gets(file, indexes),
-        };
-        Some((parcel.from, what))
+        Some((parcel.from, parcel.content))
     }
 
     /// The same for a plain chunk.
-    pub(super) fn take_chunk_ahead(&mut self, at_us: u64, wake: Wake) -> Option<(u32, u32, What)> {
+    pub(super) fn take_chunk_ahead(
+        &mut self,
+        at_us: u64,
+        wake: Wake,
+    ) -> Option<(u32, u32, Content)> {
         let arrival = self.network.arrival(at_us, wake)?;
         let (from, to) = (arrival.from as usize, arrival.to as usize);
         let is_plain = arrival.cargo.tag != PARCEL;
@@ -246,7 +251,7 @@ impl World {
         }
         let message = self.unpack(arrival.cargo.tag, arrival.cargo.index)?;
         self.network.wake(at_us, wake);
-        Some((arrival.to, arrival.from, What::Message(message)))
+        Some((arrival.to, arrival.from, Content::One(message)))
     }
 
     /// Whether what one node sent another comes to its core.
