@@ -22,7 +22,7 @@ pub(crate) const ADMITTED: u32 = 2;
 pub(crate) fn of_input(input: &Input<Virtual>) -> Trace {
     match input {
         Input::Command(command) => (16, 0, text(&format!("{command:?}"))),
-        Input::PeerUp(peer) => (17, prefix(peer.as_bytes()), 0),
+        Input::PeerUp(peer, _) => (17, prefix(peer.as_bytes()), 0),
         Input::BundleUp(peer) => (18, prefix(peer.as_bytes()), 0),
         Input::PeerDown(peer) => (19, prefix(peer.as_bytes()), 0),
         Input::Message(peer, message) => {
@@ -54,7 +54,7 @@ pub(crate) fn of_event(event: &Event) -> Trace {
 pub(crate) fn line(input: &Input<Virtual>) -> String {
     match input {
         Input::Command(_) => "command".to_owned(),
-        Input::PeerUp(peer) => format!("up {peer}"),
+        Input::PeerUp(peer, path) => format!("up {peer} by {path:?}"),
         Input::BundleUp(peer) => format!("bundle {peer}"),
         Input::PeerDown(peer) => format!("down {peer}"),
         Input::Message(peer, Message::Control(Control::Records(envelopes))) => {

@@ -17,8 +17,8 @@ pub struct OpId(pub u64);
 pub enum Input<P> {
     /// The owner or an admin asks for something.
     Command(Command),
-    /// A connection to a peer stands (its key is proven by the transport).
-    PeerUp(Peer),
+    /// A connection to a peer stands (its key is proven by the transport), by this way.
+    PeerUp(Peer, Path),
     /// The owner attached a bundle, which speaks as this peer from now on: it is taken for
     /// the owner's word, so it shows no enrolment and may give everything. It is asked, and
     /// never told anything but Want and Get.
@@ -33,6 +33,17 @@ pub enum Input<P> {
     Done(OpId, Outcome<P>),
     /// The deadline has come, or the driver wants timers looked at.
     Tick,
+}
+
+/// How the bytes of a peer get here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Path {
+    /// Over the local network: it costs nothing, and may be asked at will.
+    #[default]
+    Lan,
+    /// Over the site's uplink: each byte comes once for all of the site.
+    Wan,
 }
 
 /// Requests of the owner.

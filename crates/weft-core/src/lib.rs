@@ -43,7 +43,7 @@ pub use config::{
 };
 pub use io::{
     ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,
-    OpId, Outcome, Output, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
+    OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};

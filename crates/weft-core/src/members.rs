@@ -5,7 +5,7 @@ use weft_record::{Hash, RecordId, TrustDigest, Verified};
 use crate::{
     bounds,
     door::Shown,
-    io::{DisconnectReason, Event, Output},
+    io::{DisconnectReason, Event, Output, Path},
     message::{Control, Message, Payload, Peer},
     node::Node,
     pace::{Moment, Window},
@@ -37,6 +37,8 @@ impl Standing {
 #[derive(Debug, Default)]
 pub(crate) struct PeerState {
     pub(crate) standing: Standing,
+    /// How its bytes get here; a bundle's lie here already.
+    pub(crate) path: Path,
     /// Until when it may stand at the door.
     pub(crate) door_due_us: u64,
     /// What its last Hello showed.
@@ -182,7 +184,7 @@ impl<P: Payload> Node<P> {
         }
     }
 
-    pub(crate) fn peer_up(&mut self, peer: Peer) {
+    pub(crate) fn peer_up(&mut self, peer: Peer, path: Path) {
         if self.is_banned(peer) {
             self.turn_away(peer, DisconnectReason::Misbehaved);
             return;
@@ -198,11 +200,17 @@ impl<P: Payload> Node<P> {
         }
         self.peer_down(peer);
         let state = PeerState {
+            path,
             door_due_us: self.now_us + bounds::DOOR_TIMEOUT_US,
             ..PeerState::default()
         };
         self.add_peer(peer, state);
         self.send_hello(peer);
+    }
+
+    /// How what a connected peer sends gets here.
+    pub fn path_of(&self, peer: &Peer) -> Option<Path> {
+        self.peers.get(peer).map(|state| state.path)
     }
 
     pub(crate) fn bundle_up(&mut self, peer: Peer) {

@@ -159,7 +159,7 @@ impl<P: Payload> Node<P> {
         let sets_timers = !is_of_chunks(&input);
         match input {
             Input::Command(command) => self.command(command),
-            Input::PeerUp(peer) => self.peer_up(peer),
+            Input::PeerUp(peer, path) => self.peer_up(peer, path),
             Input::BundleUp(peer) => self.bundle_up(peer),
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message(peer, message) => self.message(peer, message),

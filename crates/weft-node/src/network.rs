@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use weft_core::{DisconnectReason, Input, Message, Peer};
+use weft_core::{DisconnectReason, Input, Message, Path, Peer};
 use weft_keys::SecretKey;
 use weft_net::{Net, NetConfig, NetEvent, NetHandle};
 
@@ -46,7 +46,7 @@ impl Network {
                 outbound,
             } => {
                 tracing::debug!(%peer, %address, outbound, "connected");
-                Some(Input::PeerUp(peer))
+                Some(Input::PeerUp(peer, Path::Lan))
             }
             NetEvent::PeerDown { peer, reason } => {
                 tracing::debug!(%peer, reason, "disconnected");

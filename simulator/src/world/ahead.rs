@@ -205,7 +205,8 @@ impl World {
                 let (index, other) = (node as usize, other as usize);
                 let stands = self.is_linked(index, other) && self.seats[other].is_there;
                 let is_node = !self.seats[index].is_puppet;
-                (stands && is_node).then_some((node, other as u32, What::Up))?
+                let path = self.path(index, other);
+                (stands && is_node).then_some((node, other as u32, What::Up(path)))?
             }
             _ => return None,
         };
@@ -331,7 +332,7 @@ impl World {
         let index = due.node as usize;
         match due.what {
             What::Tick => self.tick(index),
-            What::Up => self.give(index, Input::PeerUp(due.from)),
+            What::Up(path) => self.give(index, Input::PeerUp(due.from, path)),
             What::Done(operation, outcome) => self.give(index, Input::Done(operation, outcome)),
             What::Content(content) => self.give_content(index, due.from, content),
         }

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
 use weft_core::{
-    ChunkRef, Disk, Event, Input, Lent, Message, Next, OpId, Outcome, Output, Peer, WARM_STEPS,
+    ChunkRef, Disk, Event, Input, Lent, Message, Next, OpId, Outcome, Output, Path, Peer,
+    WARM_STEPS,
 };
 use weft_record::Hash;
 
@@ -45,7 +46,7 @@ pub(super) enum What {
     /// An operation is done.
     Done(OpId, Outcome<Virtual>),
     /// A connection stands.
-    Up,
+    Up(Path),
     Tick,
 }
 
@@ -57,7 +58,7 @@ impl Due {
             }
             What::Content(Content::One(Message::Data(..))) => Next::Sent(&self.from),
             What::Content(Content::One(_)) => Next::Told(&self.from),
-            What::Done(..) | What::Up | What::Tick => Next::Other,
+            What::Done(..) | What::Up(_) | What::Tick => Next::Other,
         }
     }
 }
@@ -151,7 +152,7 @@ impl Lane {
                     self.give(now, Input::Tick, host, disk);
                 }
             }
-            What::Up => self.give(now, Input::PeerUp(due.from), host, disk),
+            What::Up(path) => self.give(now, Input::PeerUp(due.from, *path), host, disk),
             What::Done(operation, outcome) => {
                 let outcome = std::mem::replace(outcome, Outcome::Synced);
                 self.give(now, Input::Done(*operation, outcome), host, disk);

@@ -1,5 +1,7 @@
 //! Who is connected with whom, and what cuts that.
 
+use weft_core::Path;
+
 use super::{Happening, World};
 
 /// A seat at the other end of a link.
@@ -63,6 +65,15 @@ impl World {
     pub fn disconnect(&mut self, a: usize, b: usize) {
         if self.unlink(a, b) {
             self.lower((a, b));
+        }
+    }
+
+    /// How what one node sends reaches the other.
+    pub(super) fn path(&self, a: usize, b: usize) -> Path {
+        if self.hosts[a].spec.site == self.hosts[b].spec.site {
+            Path::Lan
+        } else {
+            Path::Wan
         }
     }
 

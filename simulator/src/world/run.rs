@@ -106,7 +106,8 @@ impl World {
                     && self.is_linked(index, other)
                     && self.seats[other].is_there
                 {
-                    self.give(index, Input::PeerUp(self.keys[other]));
+                    let path = self.path(index, other);
+                    self.give(index, Input::PeerUp(self.keys[other], path));
                 }
             }
             Happening::Down { node, life, other } => {
