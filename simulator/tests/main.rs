@@ -15,6 +15,7 @@ mod reference;
 mod regressions;
 mod restore;
 mod scores;
+mod sites;
 mod slow;
 mod transcripts;
 mod verbs;

@@ -89,12 +89,29 @@ impl Bits {
         self.ones == self.length
     }
 
-    /// All that is set in these words and in neither of the two, from `start` on and round to
-    /// it again.
-    pub(crate) fn without<'a>(
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let words = self.words.iter().zip((0..).step_by(Self::WORD));
+        words.flat_map(|(word, first)| {
+            let mut word = *word;
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros())?;
+                word &= word - 1;
+                Some(first + bit)
+            })
+        })
+    }
+
+    /// What is in either.
+    pub(crate) fn or(&self, other: &Self) -> Vec<u64> {
+        let words = self.words.iter().zip(&other.words);
+        words.map(|(one, other)| one | other).collect()
+    }
+
+    /// All that is set in these words and not in the others, from `start` on and round to it
+    /// again.
+    pub(crate) fn outside<'a>(
         bits: &'a [u64],
-        held: &'a Self,
-        pending: &'a Self,
+        closed: &'a [u64],
         start: usize,
     ) -> impl Iterator<Item = u32> + 'a {
         let words = bits.len();
@@ -103,7 +120,7 @@ impl Bits {
         let steps = if words == 0 { 0 } else { words + 1 };
         (0..steps).flat_map(move |step| {
             let place = (start / Self::WORD + step) % words;
-            let mut word = bits[place] & !held.words[place] & !pending.words[place];
+            let mut word = bits[place] & !closed[place];
             if step == 0 {
                 word &= !head;
             } else if step == words {
@@ -115,6 +132,37 @@ impl Bits {
                 Some((place * Self::WORD) as u32 + bit)
             })
         })
+    }
+
+    /// The same from before `start` back, and round to it again.
+    pub(crate) fn back_outside<'a>(
+        bits: &'a [u64],
+        closed: &'a [u64],
+        start: usize,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let words = bits.len();
+        let head = (1 << (start % Self::WORD)) - 1;
+        let steps = if words == 0 { 0 } else { words + 1 };
+        (0..steps).flat_map(move |step| {
+            let place = (start / Self::WORD + words - step % words) % words;
+            let mut word = bits[place] & !closed[place];
+            if step == 0 {
+                word &= head;
+            } else if step == words {
+                word &= !head;
+            }
+            std::iter::from_fn(move || {
+                let bit = word.checked_ilog2()?;
+                word &= !(1 << bit);
+                Some((place * Self::WORD) as u32 + bit)
+            })
+        })
+    }
+
+    /// Whether anything is set in these words and not in the others.
+    pub(crate) fn any_outside(bits: &[u64], closed: &[u64]) -> bool {
+        let mut words = bits.iter().zip(closed);
+        words.any(|(word, closed)| word & !closed != 0)
     }
 
     /// Whether anything is set in these words and in neither of the two.
@@ -142,10 +190,13 @@ mod tests {
         pending.set(71);
         has.clear(10);
         let left = |index: &u32| ![3, 10, 70, 71, 149].contains(index);
+        let closed = held.or(&pending);
         for start in [0, 1, 63, 64, 75, 127, 128, 149] {
-            let expected = (start..150).chain(0..start).filter(left);
-            let found = Bits::without(&has.words, &held, &pending, start as usize);
-            assert!(found.eq(expected), "from {start}");
+            let expected: Vec<u32> = (start..150).chain(0..start).filter(left).collect();
+            let found = Bits::outside(&has.words, &closed, start as usize);
+            assert!(found.eq(expected.iter().copied()), "from {start}");
+            let back = Bits::back_outside(&has.words, &closed, start as usize);
+            assert!(back.eq(expected.into_iter().rev()), "back from {start}");
         }
     }
 
@@ -160,7 +211,7 @@ mod tests {
         for length in [0, 1, 11, 63, 64, 65, 200] {
             let full = Bits::full(length);
             let none = Bits::new(length);
-            let all = Bits::without(&full.words, &none, &none, 0);
+            let all = Bits::outside(&full.words, &none.words, 0);
             assert!(full.is_full() && all.eq(0..length as u32));
             assert_eq!(Bits::decode(&full.encode(), length), Some(full));
         }
@@ -175,7 +226,7 @@ mod tests {
         held.set(0);
         pending.set(64);
         let found = |held: &Bits, pending: &Bits, start| -> Vec<u32> {
-            Bits::without(&has.words, held, pending, start).collect()
+            Bits::outside(&has.words, &held.or(pending), start).collect()
         };
         assert_eq!(found(&held, &pending, 0), [63, 129]);
         assert_eq!(found(&held, &pending, 100), [129, 63]);

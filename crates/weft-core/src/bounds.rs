@@ -29,6 +29,20 @@ pub const GAINED_PAUSE_US: u64 = 100_000;
 pub const GAINED_PAUSE_PART: u64 = 64;
 /// ...and at least this often.
 pub const GAINED_PAUSE_MOST_US: u64 = 1_000_000;
+/// Nodes of a LAN that ask over the uplink for one file: one could have a bad way there, and
+/// more would only share it.
+pub const UPLINK_NODES: usize = 2;
+/// Chunks that one node claims of one file: those on their way, and those not told yet.
+pub const CHUNKS_CLAIMED: usize = REQUESTS + GAINED_CHUNKS;
+/// What a node fetches over the uplink is left to it for this long...
+pub const CLAIM_US: u64 = 12_000_000;
+/// ...and is claimed again after this.
+pub const CLAIM_RENEW_US: u64 = 4_000_000;
+/// After it said that it reaches somebody beyond the LAN, a node waits for this long for
+/// others to say the same...
+pub const CLAIM_SETTLE_US: u64 = 300_000;
+/// ...and after its start for this long, to find the others.
+pub const LAN_SETTLE_US: u64 = 1_000_000;
 /// When so many chunks came, they are told at once.
 pub const GAINED_CHUNKS: usize = 16;
 /// Chunk reads queued for one peer before it is told `Absent`.

@@ -88,7 +88,7 @@ impl<P: Payload> Node<P> {
         }
         for state in self.peers.values_mut() {
             if let Some(peer_file) = state.files.get_mut(&file) {
-                peer_file.want_due_us = None;
+                (peer_file.want_due_us, peer_file.claim) = (None, None);
                 state.drop_idle_files();
             }
         }
@@ -171,12 +171,14 @@ impl<P: Payload> Node<P> {
             .files
             .values()
             .any(|file| file.phase == FilePhase::Fetching);
+        let claim_us = self.claim_due_us();
         let bucket_us = self.bucket.ready_us();
         let cap = (fetching && bucket_us > self.now_us).then_some(bucket_us);
         peers
             .chain(blobs)
             .chain(files)
             .chain(cap)
+            .chain([claim_us])
             .min()
             .unwrap_or(u64::MAX)
     }
@@ -209,6 +211,7 @@ impl<P: Payload> Node<P> {
             self.give_up_on(peer, chunk);
         }
         self.want_again();
+        self.run_claim_timers();
         for blob in self.blobs.values_mut() {
             if let Some((peer, _)) = blob.asked.filter(|(_, due_us)| *due_us <= now_us) {
                 blob.asked = None;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use weft_record::ChunkMap;
 
-use crate::{bits::Bits, config::RestoredFile, message::Peer, offers::Offers, table::Table};
+use crate::{
+    bits::Bits, claims::OwnClaim, config::RestoredFile, message::Peer, offers::Offers, table::Table,
+};
 
 /// A file of a release, complete or not.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct FileState {
     pub(crate) pending: Bits,
     /// What peers hold of it, while it is fetched.
     pub(crate) offers: Offers,
+    /// Others of the LAN know that this node reaches holders beyond it.
+    pub(crate) claim: Option<OwnClaim>,
     /// Chunks that came and of which nobody was told yet.
     pub(crate) untold: Vec<u32>,
     /// When that is told.
@@ -129,6 +133,7 @@ impl FileState {
             held: Bits::new(chunks),
             pending: Bits::new(chunks),
             offers: Offers::new(chunks),
+            claim: None,
             untold: Vec::new(),
             tell_due_us: None,
             fetching_since_us: 0,
@@ -157,5 +162,6 @@ impl FileState {
     /// Nothing more is fetched of it: what others hold does not matter.
     pub(crate) fn forget_offers(&mut self) {
         self.offers = Offers::new(self.map.chunks.len());
+        self.claim = None;
     }
 }

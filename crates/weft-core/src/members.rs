@@ -4,6 +4,7 @@ use weft_record::{Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
     bounds,
+    claims::Claim,
     door::Shown,
     io::{DisconnectReason, Event, Output, Path},
     message::{Control, Message, Payload, Peer},
@@ -95,6 +96,8 @@ pub(crate) struct PeerFile {
     pub(crate) wanted: bool,
     /// It did not deliver a chunk: it is asked again at this time what it holds.
     pub(crate) want_due_us: Option<u64>,
+    /// What it fetches over the uplink that this node shares with it.
+    pub(crate) claim: Option<Box<Claim>>,
     /// Chunks asked of it, and when.
     pub(crate) requests: Vec<(u32, Moment)>,
 }
@@ -109,7 +112,10 @@ impl PeerFile {
     }
 
     fn is_idle(&self) -> bool {
-        !self.wanted && self.want_due_us.is_none() && self.requests.is_empty()
+        !self.wanted
+            && self.want_due_us.is_none()
+            && self.claim.is_none()
+            && self.requests.is_empty()
     }
 }
 
@@ -176,7 +182,7 @@ impl<P: Payload> Node<P> {
     }
 
     /// Whether a peer of such a standing may be asked for bytes.
-    fn gives(&self, standing: Standing) -> bool {
+    pub(crate) fn gives(&self, standing: Standing) -> bool {
         match standing {
             Standing::Bundle => true,
             Standing::Member => self.own.is_member(),
@@ -285,7 +291,10 @@ impl<P: Payload> Node<P> {
                 if self.allows(peer, |account| &mut account.wants, bounds::WANTS)
                     && let Some(state) = self.peers.get_mut(&peer)
                 {
-                    state.file(file).wanted = false;
+                    let state = state.file(file);
+                    (state.wanted, state.claim) = (false, None);
+                }
+                if let Some(state) = self.peers.get_mut(&peer) {
                     state.drop_idle_files();
                 }
             }
@@ -295,13 +304,19 @@ impl<P: Payload> Node<P> {
             Control::Gained { file, indexes } if self.gives(standing) => {
                 self.gained_arrived(peer, file, &indexes);
             }
+            Control::Claim {
+                file,
+                reaches,
+                chunks,
+            } if standing.is_member() => self.claim_told(peer, file, reaches, chunks),
             // whoever does not belong may not know it yet
             Control::Digest(_)
             | Control::Remembered { .. }
             | Control::Want(_)
             | Control::Unwant(_)
             | Control::Bits { .. }
-            | Control::Gained { .. } => {}
+            | Control::Gained { .. }
+            | Control::Claim { .. } => {}
         }
     }
 

@@ -130,4 +130,15 @@ pub enum Control {
         /// The newest head that it named, of each channel.
         heads: Vec<HaveHead>,
     },
+    /// What the sender fetches of a file over the uplink, to those who share it, in place of
+    /// what it claimed before: they wait for it.
+    Claim {
+        /// The file.
+        file: Hash,
+        /// Whether it reaches, beyond the LAN, holders of what nobody of the LAN has.
+        reaches: bool,
+        /// Chunks that it asked for or has just got, at most
+        /// [`crate::bounds::CHUNKS_CLAIMED`].
+        chunks: Vec<u32>,
+    },
 }

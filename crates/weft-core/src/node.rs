@@ -67,6 +67,8 @@ pub struct Node<P> {
     pub(crate) outputs: VecDeque<Output<P>>,
     /// No timer is due before this.
     pub(crate) due_us: u64,
+    /// When it started.
+    pub(crate) started_us: u64,
     /// Requests for chunks may be due.
     pub(crate) asks_more: bool,
 }
@@ -142,6 +144,7 @@ impl<P: Payload> Node<P> {
             operations: Operations::default(),
             outputs: VecDeque::new(),
             due_us: 0,
+            started_us: now_us,
             asks_more: true,
             config: Box::new(config),
         };
@@ -347,7 +350,9 @@ impl<P: Payload> Node<P> {
         // these say themselves whether they make room for further requests
         self.asks_more = !matches!(
             message,
-            Message::Get(_) | Message::Data(..) | Message::Control(Control::Gained { .. })
+            Message::Get(_)
+                | Message::Data(..)
+                | Message::Control(Control::Gained { .. } | Control::Claim { .. })
         );
         match message {
             Message::Control(control) => self.control(peer, control),
@@ -425,7 +430,9 @@ fn is_of_chunks<P>(input: &Input<P>) -> bool {
             Message::Get(_)
                 | Message::Data(..)
                 | Message::Absent(_)
-                | Message::Control(Control::Gained { .. } | Control::Bits { .. })
+                | Message::Control(
+                    Control::Gained { .. } | Control::Bits { .. } | Control::Claim { .. }
+                )
         ),
         // a digest, a written chunk, a chunk to serve
         Input::Done(_, outcome) => matches!(

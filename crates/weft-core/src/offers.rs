@@ -17,6 +17,15 @@ pub(crate) struct Offers {
     told: Vec<bool>,
 }
 
+/// In which order chunks are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// From there on.
+    On(usize),
+    /// From before there back.
+    Back(usize),
+}
+
 impl Offers {
     pub(crate) fn new(chunks: usize) -> Self {
         Self {
@@ -89,6 +98,17 @@ impl Offers {
         word.unwrap_or(0) & (1 << (index as usize % Bits::WORD)) != 0
     }
 
+    /// Whether the peer told that it holds all of it.
+    pub(crate) fn is_full(&self, peer: usize) -> bool {
+        let row = self.row(peer);
+        let past = self.chunks % Bits::WORD;
+        let last = if past == 0 { u64::MAX } else { (1 << past) - 1 };
+        let (Some(end), true) = (row.last(), self.chunks > 0) else {
+            return false;
+        };
+        *end == last && row[..row.len() - 1].iter().all(|word| *word == u64::MAX)
+    }
+
     /// Whether any peer holds anything that is in neither of the two.
     pub(crate) fn any_beside(&self, held: &Bits, pending: &Bits) -> bool {
         let mut peers = 0..self.told.len();
@@ -100,18 +120,23 @@ impl Offers {
         Bits::beside(self.row(peer), held, pending)
     }
 
-    /// Of what this peer holds and neither of the two has those that fewest peers hold, at
-    /// most `count`; ties fall to the first at or after `start`, so that nodes do not all
-    /// take the same.
-    pub(crate) fn rarest(
-        &self,
-        peer: usize,
-        (held, pending): (&Bits, &Bits),
-        start: usize,
-        count: usize,
-    ) -> Vec<u32> {
+    /// Of what this peer holds and is not closed those that fewest peers hold, at most
+    /// `count`; ties fall to the first on the way, so that nodes do not all take the same.
+    pub(crate) fn rarest(&self, peer: usize, closed: &[u64], way: Way, count: usize) -> Vec<u32> {
+        match way {
+            Way::On(start) => {
+                let open = Bits::outside(self.row(peer), closed, start);
+                self.rarest_of(open, count)
+            }
+            Way::Back(start) => {
+                let open = Bits::back_outside(self.row(peer), closed, start);
+                self.rarest_of(open, count)
+            }
+        }
+    }
+
+    fn rarest_of(&self, open: impl Iterator<Item = u32>, count: usize) -> Vec<u32> {
         let mut found: Vec<(u32, u32)> = Vec::with_capacity(count + 1);
-        let open = Bits::without(self.row(peer), held, pending, start);
         let mut counted = (usize::MAX, [0; PLANES]);
         for index in open.take(bounds::CHUNKS_LOOKED_AT) {
             let (word, bit) = (index as usize / Bits::WORD, index as usize % Bits::WORD);
@@ -157,7 +182,8 @@ impl Offers {
         self.chunks.div_ceil(Bits::WORD)
     }
 
-    fn row(&self, peer: usize) -> &[u64] {
+    /// What the peer told that it holds; empty if it told nothing.
+    pub(crate) fn row(&self, peer: usize) -> &[u64] {
         let words = self.words();
         let row = self.rows.get(peer * words..(peer + 1) * words);
         row.unwrap_or_default()
@@ -260,7 +286,8 @@ mod tests {
                         let rows = plain.iter().flatten();
                         rows.filter(|row| row[index]).count()
                     };
-                    let rarest = offers.rarest(at, (&held, &none), 0, 1);
+                    let rarest = offers.rarest(at, held.words(), Way::On(0), 1);
+                    prop_assert_eq!(offers.is_full(at), row_of.iter().all(|one| *one));
                     let fewest = (0..CHUNKS).filter(|index| row_of[*index]).min_by_key(|i| count(*i));
                     prop_assert_eq!(rarest.first().map(|one| *one as usize), fewest);
                 }
@@ -280,7 +307,7 @@ mod tests {
         assert_eq!(offers.peers(), 3);
         held.set(0);
         pending.set(129);
-        assert_eq!(offers.rarest(2, (&held, &pending), 100, 4), [64]);
+        assert_eq!(offers.rarest(2, &held.or(&pending), Way::On(100), 4), [64]);
         pending.set(64);
         assert!(!offers.beside(2, &held, &pending));
         assert!(!offers.any_beside(&held, &pending));

@@ -80,6 +80,7 @@ impl<P: Payload> Node<P> {
         state.file(file).wanted = true;
         self.has_map(&peer, &file);
         self.tell_bits(peer, file);
+        self.tell_claim_to(peer, file);
     }
 
     pub(crate) fn tell_bits(&mut self, peer: Peer, file: Hash) {

@@ -7,12 +7,12 @@ use crate::{
     bits::Bits,
     bounds,
     file::FilePhase,
-    io::{DisconnectReason, Disk, Event, Outcome, Output},
-    members::Standing,
+    io::{DisconnectReason, Disk, Event, Outcome, Output, Path},
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::Node,
     pace::{self, Moment},
     pending::Pending,
+    plan::Ask,
 };
 
 impl<P: Payload> Node<P> {
@@ -106,65 +106,48 @@ impl<P: Payload> Node<P> {
             }
             let file = *file;
             while self.request_run(file) {}
+            self.tell_claim_news(file);
         }
     }
 
-    /// Asks the least busy peer that holds something missing for the rarest chunks that it
-    /// has; true if a request went out.
+    /// Asks one peer for chunks, see `plan`; true if a request went out.
     fn request_run(&mut self, file: Hash) -> bool {
         let under_way: usize = self.files.values().map(|state| state.pending.ones()).sum();
         let room = bounds::REQUESTS.saturating_sub(under_way);
-        let belongs = self.own.is_member();
-        let Some(state) = self.files.get_mut(&file) else {
+        let Some(state) = self.files.get(&file) else {
             return false;
         };
-        let chunks = state.map.chunks.len();
         let known = state.held.ones() + state.pending.ones();
-        let missing = chunks.saturating_sub(known);
+        let missing = state.map.chunks.len().saturating_sub(known);
         if room == 0 || missing == 0 || self.peers.is_empty() || !state.has_open() {
             return false;
         }
+        let view = self.view(&file, state);
+        let asks_afar = self.may_ask_afar(file, &view);
         // near the end one by one, so that no peer is left with all that is missing
         let fair = missing.div_ceil(2 * self.peers.len());
         let run = bounds::REQUESTS_AT_ONCE.min(room).min(fair);
-        // so that not all nodes ask the same peer for the same chunks
         let draw = self.random.next() as usize;
-        let (first, start) = (draw % self.peers.len(), (draw >> 32) % chunks);
-        let mut chosen: Option<(u16, usize)> = None;
-        for step in 0..self.peers.len() {
-            let place = (first + step) % self.peers.len();
-            if !state.offers.beside(place, &state.held, &state.pending) {
-                continue;
-            }
-            let Some((_, peer)) = self.peers.at(place) else {
-                break;
-            };
-            let busier = chosen.is_some_and(|(requests, _)| requests <= peer.requests);
-            let full = peer.room() < run.min(peer.window.run());
-            let is_source =
-                belongs && peer.standing.is_member() || peer.standing == Standing::Bundle;
-            if busier || full || !is_source {
-                continue;
-            }
-            chosen = Some((peer.requests, place));
-            if peer.requests == 0 {
-                break;
-            }
-        }
-        let Some((_, place)) = chosen else {
+        let Some(state) = self.files.get(&file) else {
             return false;
         };
-        let Some((peer, peer_state)) = self.peers.at_mut(place) else {
+        let ask = self.next_ask(state, &view, asks_afar, (draw, run));
+        ask.is_some_and(|ask| self.ask_for(file, &ask))
+    }
+
+    fn ask_for(&mut self, file: Hash, ask: &Ask) -> bool {
+        let Some(state) = self.files.get_mut(&file) else {
+            return false;
+        };
+        let Some((peer, peer_state)) = self.peers.at_mut(ask.place) else {
             return false;
         };
         let now = Moment::at(self.now_us);
-        let run = run.min(peer_state.room());
         if peer_state.requests == 0 {
             peer_state.progress = now;
         }
-        let known = (&state.held, &state.pending);
         let mut asked = 0;
-        for index in state.offers.rarest(place, known, start, run) {
+        for &index in &ask.chunks {
             let length = state.chunk_length(index).unwrap_or(0);
             if !self.bucket.take(length, self.now_us) {
                 self.due_us = self.due_us.min(self.bucket.ready_us());
@@ -176,6 +159,9 @@ impl<P: Payload> Node<P> {
             asked += 1;
             let get = Message::Get(ChunkRef { file, index });
             self.outputs.push_back(Output::Send(peer, get));
+        }
+        if let Some(claim) = state.claim.as_mut().filter(|_| ask.path == Path::Wan) {
+            claim.change();
         }
         // no request is late before this; when it comes, it is looked closer
         self.due_us = self.due_us.min(now.us() + bounds::REQUEST_TIMEOUT_US);

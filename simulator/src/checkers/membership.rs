@@ -67,6 +67,7 @@ pub(super) fn heard(
             | Control::Want(_)
             | Control::Bits { .. }
             | Control::Gained { .. }
+            | Control::Claim { .. }
             | Control::Remembered { .. },
         ) => true,
         _ => false,

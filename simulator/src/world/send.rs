@@ -227,6 +227,7 @@ impl World {
                     | Control::Unwant(_)
                     | Control::Bits { .. }
                     | Control::Gained { .. }
+                    | Control::Claim { .. }
             )
         );
         let is_whole = self.lives(node, life) && self.seats[from].life == waiting.life;

@@ -99,6 +99,11 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             file,
             indexes: vec![1, 2, 70_000],
         },
+        Control::Claim {
+            file,
+            reaches: true,
+            chunks: vec![3, 4],
+        },
     ];
     let nothing = Have::default();
     let request = text::invitation().request(key(NODE).public());
