@@ -20,6 +20,8 @@ pub enum NetEvent {
         address: Multiaddr,
         /// Whether this node dialled it.
         outbound: bool,
+        /// Whether the address is on a network that this machine is attached to.
+        on_link: bool,
     },
     /// The peer is gone, with every connection to it.
     PeerDown {

@@ -22,6 +22,7 @@ mod hostile;
 mod identity;
 mod link;
 mod net;
+mod on_link;
 mod outbox;
 mod session;
 mod streams;

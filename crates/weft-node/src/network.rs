@@ -44,9 +44,11 @@ impl Network {
                 peer,
                 address,
                 outbound,
+                on_link,
             } => {
-                tracing::debug!(%peer, %address, outbound, "connected");
-                Some(Input::PeerUp(peer, Path::Lan))
+                tracing::debug!(%peer, %address, outbound, on_link, "connected");
+                let path = if on_link { Path::Lan } else { Path::Wan };
+                Some(Input::PeerUp(peer, path))
             }
             NetEvent::PeerDown { peer, reason } => {
                 tracing::debug!(%peer, reason, "disconnected");

@@ -38,6 +38,7 @@ impl Places {
                 peer,
                 address,
                 outbound: true,
+                ..
             } => {
                 self.wrong.remove(address);
                 self.dialled.insert(*peer, address.clone());
@@ -154,6 +155,7 @@ mod tests {
             peer: peer(1),
             address,
             outbound: true,
+            on_link: true,
         });
         assert_eq!(places.report(), []);
         let hello = Control::Hello {
