@@ -1,5 +1,6 @@
 //! Nodes of a large fleet work ahead, on several threads: that must change nothing.
 
+use weft_core::Limits;
 use weft_record::Hash;
 use weft_sim::{
     Admin, Figures, Keep, NetworkModel, NodeSpec, Outage, Site, Timing, Traffic, VirtualDisk,
@@ -52,7 +53,11 @@ fn run(model: NetworkModel, way: Way) -> (Hash, Figures, Traffic, u64, u64) {
                 site,
                 // one gives nothing, and one holds itself back
                 withholds: place == 7,
-                cap_fetch_bytes_per_sec: (place == 9).then_some(400_000),
+                limits: if place == 9 {
+                    Limits::fetching(400_000)
+                } else {
+                    Limits::default()
+                },
                 ..NodeSpec::default()
             };
             world.add_member_apart(&admin, spec, disk);

@@ -1,6 +1,6 @@
 //! Lost and stolen keys.
 
-use weft_core::{Command, Event};
+use weft_core::{Command, Event, Limits};
 use weft_record::{Name, RecordId};
 use weft_sim::{Admin, Base, NodeSpec, VirtualRelease, World};
 
@@ -16,7 +16,11 @@ fn releases() -> (VirtualRelease, VirtualRelease) {
 /// Four nodes at one release; then 2 and 3 are cut off.
 fn halves(seed: u64, good: &VirtualRelease) -> (World, Admin, Name, RecordId) {
     let slow = |index| NodeSpec {
-        cap_fetch_bytes_per_sec: (index == 3).then_some(200_000),
+        limits: if index == 3 {
+            Limits::fetching(200_000)
+        } else {
+            Limits::default()
+        },
         ..NodeSpec::default()
     };
     let (mut world, mut admin, channel) = mesh(seed, 4, &[good], slow);

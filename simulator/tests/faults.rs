@@ -1,6 +1,6 @@
 //! The core under faults, one behaviour a test.
 
-use weft_core::{ChunkRef, Command, Event, Phase};
+use weft_core::{ChunkRef, Command, Event, Limits, Phase};
 use weft_record::RecordId;
 use weft_sim::{NodeSpec, Outage, VirtualRelease, World, checkers, fuzz};
 
@@ -55,7 +55,11 @@ fn a_second_release_reuses_what_is_the_same() {
 fn resumes_after(outage: Outage, seed: u64) {
     let release = VirtualRelease::new("1.0.0", 64, CHUNK_BYTES, 0);
     let slow = |index| NodeSpec {
-        cap_fetch_bytes_per_sec: (index == 1).then_some(2_000_000),
+        limits: if index == 1 {
+            Limits::fetching(2_000_000)
+        } else {
+            Limits::default()
+        },
         ..NodeSpec::default()
     };
     let (mut world, mut admin, channel) = mesh(seed, 2, &[&release], slow);

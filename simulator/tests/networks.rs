@@ -1,6 +1,7 @@
 //! Two ways to share links must tell the same story: over many shapes of network, the
 //! release reaches half of the nodes, and the last of them, at nearly the same time.
 
+use weft_core::Limits;
 use weft_sim::{
     Admin, NetworkModel, NodeSpec, Outage, Site, Timing, VirtualDisk, VirtualRelease, World,
 };
@@ -242,7 +243,7 @@ fn receivers_slower_than_senders() {
 fn nodes_that_cap_what_they_fetch() {
     let mut nodes = same(10, 12_500, 12_500);
     for spec in nodes.iter_mut().skip(1).step_by(2) {
-        spec.cap_fetch_bytes_per_sec = Some(2 * MB);
+        spec.limits = Limits::fetching(2 * MB);
     }
     Net::lan(nodes, ring(10, 3)).agrees();
 }

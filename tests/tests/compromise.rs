@@ -98,7 +98,7 @@ fn a_half_that_runs_malware_goes_back_when_the_rotation_comes_by_usb() {
     // of them is behind a link on which nothing arrives in time
     fourth.kill();
     first.kill();
-    let fourth = site.up("d", &["--cap", "1KB/s"]);
+    let fourth = site.up("d", &["--lan-fetch-cap", "1KB/s"]);
     // admin 1's laptop is stolen: with its two keys the thief publishes from c
     assert_eq!(publish(&site, "c", &malware(&site, "6.6.6"), 1), 0);
     site.wait_active("c", "6.6.6");

@@ -16,7 +16,7 @@ fn pair(site: &Site, cap: &[&str]) -> (Node, Node) {
 #[test]
 fn a_fetch_killed_again_and_again_resumes_and_fetches_nothing_durable_twice() {
     let site = Site::new();
-    let (_first, mut second) = pair(&site, &["--cap", "300KB/s"]);
+    let (_first, mut second) = pair(&site, &["--lan-fetch-cap", "300KB/s"]);
     site.publish("a", &site.pack("1.0.0")).expect(0);
     let mut held = 0;
     for _ in 0..3 {
@@ -28,7 +28,7 @@ fn a_fetch_killed_again_and_again_resumes_and_fetches_nothing_durable_twice() {
             .as_u64()
             .unwrap_or(0);
         second.kill();
-        second = site.up("b", &["--cap", "300KB/s"]);
+        second = site.up("b", &["--lan-fetch-cap", "300KB/s"]);
         let status = site.wait("b", "the file is open again", |status| {
             status["channels"][0]["fetch"]["chunks_total"]
                 .as_u64()

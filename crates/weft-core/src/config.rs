@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, MeshId, Name, RecordId, TimeFloor};
 
-use crate::{io::Slots, message::Peer};
+use crate::{io::Slots, limit::Limits, message::Peer};
 
 /// Fixed at creation.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct Config {
     pub variant_preference: Vec<Name>,
     /// What this machine is, as the driver measured it.
     pub facts: Facts,
-    /// Most bytes it fetches a second from peers (`None`: no cap).
-    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// What transfers may take.
+    pub limits: Limits,
     /// Seeds every random choice of the core.
     pub seed: u64,
     /// Seconds since 1970 at `now_us == 0`, by the system's clock.
@@ -95,8 +95,8 @@ pub struct Status {
     pub members: Vec<Peer>,
     /// Each followed channel.
     pub channels: Vec<ChannelStatus>,
-    /// Fetch cap in force.
-    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// What the owner lets transfers take.
+    pub limits: Limits,
     /// Records refused since the start.
     pub records_refused: u64,
     /// Chunks thrown away because their digest was wrong, since the start.

@@ -172,8 +172,7 @@ impl<P: Payload> Node<P> {
             .values()
             .any(|file| file.phase == FilePhase::Fetching);
         let claim_us = self.claim_due_us();
-        let bucket_us = self.bucket.ready_us();
-        let cap = (fetching && bucket_us > self.now_us).then_some(bucket_us);
+        let cap = fetching.then(|| self.buckets.next_us(self.now_us));
         peers
             .chain(blobs)
             .chain(files)

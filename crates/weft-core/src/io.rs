@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, Name, Probe, RecordId, TimeFloor};
 
-use crate::message::{ChunkRef, Message, Peer};
+use crate::{
+    limit::{Caps, Limits},
+    message::{ChunkRef, Message, Peer},
+};
 
 /// Names one operation that a driver was asked to do; its outcome comes back
 /// under the same number.
@@ -51,8 +54,8 @@ pub enum Path {
 pub enum Command {
     /// Admit these encoded envelopes, as if a peer had sent them, and announce new heads.
     Import(Vec<Vec<u8>>),
-    /// Change the fetch cap (`None`: no cap).
-    CapFetch(Option<u64>),
+    /// Let transfers take this from now on.
+    Limit(Limits),
     /// The model in the active slot of this channel misbehaved while it answered
     /// (non-finite logits, a file that no longer reads): probe it again now.
     Suspect(Name),
@@ -81,6 +84,9 @@ pub enum Output<P> {
     /// Hold this request against the invitations given out here, and enroll its node if it
     /// is in order: answer [`Outcome::Enrolled`]. Only where [`crate::Config::registrar`] is set.
     Enroll(OpId, JoinRequest),
+    /// Transfers under way keep to these caps from now on. Not told while nothing is capped
+    /// from the start.
+    Limit(Caps),
     /// Something worth showing or logging.
     Event(Event),
 }

@@ -47,6 +47,7 @@ pub use io::{
     ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,
     OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
+pub use limit::{Caps, Direction, Limits, LimitsError};
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};
 pub use warm::{Next, STEPS as WARM_STEPS};

@@ -1,9 +1,172 @@
-//! A token bucket that may go into debt by one chunk: a chunk larger than the
-//! burst still passes, and the long-run rate is exact.
+//! What the owner lets transfers take, and the buckets with which fetching keeps to it.
 
-/// Caps bytes a second.
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    io::{Output, Path},
+    message::Payload,
+    node::Node,
+};
+
+/// What the owner lets transfers take; what is left out is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most bytes a second.
+    pub caps: Caps,
+}
+
+/// Most bytes a second, each way over each kind of path: chunks and blobs with their frames.
+/// `None`: no cap; 0: none at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Caps {
+    /// Fetched over the uplink.
+    pub fetch_bytes_per_sec: Option<u64>,
+    /// Served over the uplink.
+    pub serve_bytes_per_sec: Option<u64>,
+    /// Fetched over the LAN.
+    pub lan_fetch_bytes_per_sec: Option<u64>,
+    /// Served over the LAN.
+    pub lan_serve_bytes_per_sec: Option<u64>,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To this node.
+    Fetch,
+    /// From this node.
+    Serve,
+}
+
+impl Limits {
+    /// So much is fetched at most, by each path.
+    pub fn fetching(bytes_per_sec: u64) -> Self {
+        let caps = Caps {
+            fetch_bytes_per_sec: Some(bytes_per_sec),
+            lan_fetch_bytes_per_sec: Some(bytes_per_sec),
+            ..Caps::default()
+        };
+        Self { caps }
+    }
+
+    /// Whether they can be meant so.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        let Caps {
+            fetch_bytes_per_sec,
+            serve_bytes_per_sec,
+            lan_fetch_bytes_per_sec,
+            lan_serve_bytes_per_sec,
+        } = self.caps;
+        let caps = [
+            fetch_bytes_per_sec,
+            serve_bytes_per_sec,
+            lan_fetch_bytes_per_sec,
+            lan_serve_bytes_per_sec,
+        ];
+        if caps.contains(&Some(0)) {
+            return Err(LimitsError::Zero);
+        }
+        Ok(())
+    }
+}
+
+/// Why limits cannot be meant so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitsError {
+    /// A cap of nothing.
+    #[error("a cap of 0 would never move anything; leave it out to have none")]
+    Zero,
+}
+
+impl Caps {
+    /// The cap of one direction and path.
+    pub fn of(&self, direction: Direction, path: Path) -> Option<u64> {
+        match (direction, path) {
+            (Direction::Fetch, Path::Wan) => self.fetch_bytes_per_sec,
+            (Direction::Serve, Path::Wan) => self.serve_bytes_per_sec,
+            (Direction::Fetch, Path::Lan) => self.lan_fetch_bytes_per_sec,
+            (Direction::Serve, Path::Lan) => self.lan_serve_bytes_per_sec,
+        }
+    }
+}
+
+/// The buckets that requests are taken from.
 #[derive(Clone, Debug)]
-pub(crate) struct TokenBucket {
+pub(crate) struct Buckets {
+    lan: TokenBucket,
+    wan: TokenBucket,
+}
+
+impl Buckets {
+    pub(crate) fn new(caps: &Caps, now_us: u64) -> Self {
+        let bucket = |path| TokenBucket::new(caps.of(Direction::Fetch, path), now_us);
+        Self {
+            lan: bucket(Path::Lan),
+            wan: bucket(Path::Wan),
+        }
+    }
+
+    /// Other caps from now on.
+    pub(crate) fn set(&mut self, caps: &Caps, now_us: u64) {
+        for path in [Path::Lan, Path::Wan] {
+            let rate = caps.of(Direction::Fetch, path);
+            let bucket = self.of_mut(path);
+            if bucket.rate_bytes_per_sec != rate {
+                bucket.set_rate(rate, now_us);
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, path: Path, bytes: u64, now_us: u64) -> bool {
+        self.of_mut(path).take(bytes, now_us)
+    }
+
+    pub(crate) fn ready_us(&self, path: Path) -> u64 {
+        match path {
+            Path::Lan => self.lan.ready_us(),
+            Path::Wan => self.wan.ready_us(),
+        }
+    }
+
+    /// When the next of those that are in debt now is ready.
+    pub(crate) fn next_us(&self, now_us: u64) -> u64 {
+        let each = [self.lan.ready_us(), self.wan.ready_us()];
+        let later = each.into_iter().filter(|ready_us| *ready_us > now_us);
+        later.min().unwrap_or(u64::MAX)
+    }
+
+    fn of_mut(&mut self, path: Path) -> &mut TokenBucket {
+        match path {
+            Path::Lan => &mut self.lan,
+            Path::Wan => &mut self.wan,
+        }
+    }
+}
+
+impl<P: Payload> Node<P> {
+    /// The owner wants it otherwise from now on.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.config.limits = limits;
+        let caps = self.config.limits.caps;
+        self.buckets.set(&caps, self.now_us);
+        self.emit(Output::Limit(caps));
+    }
+
+    pub(crate) fn limit_from_the_start(&mut self) {
+        let caps = self.config.limits.caps;
+        if caps != Caps::default() {
+            self.emit(Output::Limit(caps));
+        }
+    }
+}
+
+/// A token bucket that may go into debt by one chunk: a chunk larger than the burst still
+/// passes, and the long-run rate is exact.
+#[derive(Clone, Debug)]
+struct TokenBucket {
     rate_bytes_per_sec: Option<u64>,
     /// Millionths of a byte, negative while in debt.
     tokens: i128,
@@ -14,7 +177,7 @@ pub(crate) struct TokenBucket {
 const BURST_MS: i128 = 100;
 
 impl TokenBucket {
-    pub(crate) fn new(rate_bytes_per_sec: Option<u64>, now_us: u64) -> Self {
+    fn new(rate_bytes_per_sec: Option<u64>, now_us: u64) -> Self {
         Self {
             rate_bytes_per_sec,
             tokens: 0,
@@ -22,11 +185,7 @@ impl TokenBucket {
         }
     }
 
-    pub(crate) fn rate(&self) -> Option<u64> {
-        self.rate_bytes_per_sec
-    }
-
-    pub(crate) fn set_rate(&mut self, rate_bytes_per_sec: Option<u64>, now_us: u64) {
+    fn set_rate(&mut self, rate_bytes_per_sec: Option<u64>, now_us: u64) {
         self.refill(now_us);
         // a debt run up at the old rate must not outlive it
         self.tokens = self.tokens.max(0);
@@ -34,7 +193,7 @@ impl TokenBucket {
     }
 
     /// Takes `bytes` if the bucket is not in debt.
-    pub(crate) fn take(&mut self, bytes: u64, now_us: u64) -> bool {
+    fn take(&mut self, bytes: u64, now_us: u64) -> bool {
         self.refill(now_us);
         if self.rate_bytes_per_sec.is_none() {
             return true;
@@ -47,7 +206,7 @@ impl TokenBucket {
     }
 
     /// When [`TokenBucket::take`] will next succeed.
-    pub(crate) fn ready_us(&self) -> u64 {
+    fn ready_us(&self) -> u64 {
         match self.rate_bytes_per_sec {
             Some(0) => u64::MAX,
             Some(rate) if self.tokens < 0 => {

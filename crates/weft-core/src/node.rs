@@ -19,7 +19,7 @@ use crate::{
     holdings::Holdings,
     io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
     join::Joins,
-    limit::TokenBucket,
+    limit::Buckets,
     maps::BlobState,
     members::PeerState,
     message::{Control, Message, Payload, Peer},
@@ -43,7 +43,7 @@ pub struct Node<P> {
     pub(crate) channels: Table<Name, Channel>,
     pub(crate) files: Table<Hash, FileState>,
     pub(crate) blobs: Table<Hash, BlobState>,
-    pub(crate) bucket: TokenBucket,
+    pub(crate) buckets: Buckets,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
     /// Records from the owner that wait for what they build on.
@@ -126,7 +126,7 @@ impl<P: Payload> Node<P> {
             channels: Table::default(),
             files: Table::default(),
             blobs: Table::default(),
-            bucket: TokenBucket::new(config.cap_fetch_bytes_per_sec, now_us),
+            buckets: Buckets::new(&config.limits.caps, now_us),
             unsaved: Vec::new(),
             unplaced: Vec::new(),
             unwritten: BTreeMap::new(),
@@ -149,6 +149,7 @@ impl<P: Payload> Node<P> {
             config: Box::new(config),
         };
         node.restore(restored);
+        node.limit_from_the_start();
         node
     }
 
@@ -264,7 +265,7 @@ impl<P: Payload> Node<P> {
                 .iter()
                 .map(|(name, channel)| self.channel_status(name, channel))
                 .collect(),
-            cap_fetch_bytes_per_sec: self.bucket.rate(),
+            limits: self.config.limits.clone(),
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
             bytes_served: self.counters.bytes_served,
@@ -341,7 +342,7 @@ impl<P: Payload> Node<P> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Import(envelopes) => self.import(envelopes),
-            Command::CapFetch(rate) => self.bucket.set_rate(rate, self.now_us),
+            Command::Limit(limits) => self.limit(limits),
             Command::Suspect(channel) => self.suspect(&channel),
         }
     }

@@ -157,7 +157,9 @@ impl<P: Payload> Node<P> {
             let (_, peer) = self.peers.at(place)?;
             let busier = best.is_some_and(|(_, best)| best.requests <= peer.requests);
             let full = peer.room() < run.min(peer.window.run());
-            let barred = peer.path == Path::Wan && !asks_afar;
+            let is_spent =
+                self.buckets.ready_us(peer.path) > self.now_us && peer.standing != Standing::Bundle;
+            let barred = is_spent || (peer.path == Path::Wan && !asks_afar);
             if busier || full || barred || !self.gives(peer.standing) {
                 continue;
             }

@@ -8,6 +8,7 @@ use crate::{
     bounds,
     file::FilePhase,
     io::{DisconnectReason, Disk, Event, Outcome, Output, Path},
+    members::Standing,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::Node,
     pace::{self, Moment},
@@ -123,6 +124,8 @@ impl<P: Payload> Node<P> {
             return false;
         }
         let view = self.view(&file, state);
+        // peers behind a bucket in debt are not asked until then
+        self.due_us = self.due_us.min(self.buckets.next_us(self.now_us));
         let asks_afar = self.may_ask_afar(file, &view);
         // near the end one by one, so that no peer is left with all that is missing
         let fair = missing.div_ceil(2 * self.peers.len());
@@ -149,8 +152,9 @@ impl<P: Payload> Node<P> {
         let mut asked = 0;
         for &index in &ask.chunks {
             let length = state.chunk_length(index).unwrap_or(0);
-            if !self.bucket.take(length, self.now_us) {
-                self.due_us = self.due_us.min(self.bucket.ready_us());
+            // what the owner attached crosses nothing that could be spared
+            let capped = peer_state.standing != Standing::Bundle;
+            if capped && !self.buckets.take(ask.path, length, self.now_us) {
                 break;
             }
             state.pending.set(index as usize);

@@ -5,6 +5,7 @@
 
 use crate::{
     file::FileState,
+    io::Path,
     members::{PeerFile, PeerState},
     message::Peer,
     node::Node,
@@ -72,7 +73,7 @@ impl<P> Node<P> {
             self.peers.len() as u64,
             self.files.len() as u64,
             self.blobs.len() as u64,
-            self.bucket.ready_us(),
+            self.buckets.ready_us(Path::Wan),
             self.unsaved.len() as u64,
             self.digest_due_us,
             self.clock.counted_us,

@@ -45,6 +45,16 @@ pub(crate) const SERVE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes that must pass within one stall timeout while a frame is read or
 /// written: with the default timeout, 2.2 KiB a second. Slower is a drip.
 pub(crate) const PROGRESS_BYTES: usize = 64 * 1024;
+/// Under a cap a payload is read and written in such pieces, each paid for: small enough
+/// that a change of the cap counts soon.
+pub(crate) const PIECE_BYTES: usize = 16 * 1024;
+/// What a cap left unused for longer than this is lost.
+pub(crate) const PACED_BURST: Duration = Duration::from_millis(50);
+/// A piece waits for a cap no longer than this, so that four pieces stay within half of the
+/// stall timeout; unless nothing may pass at all.
+pub(crate) const PACED_WAIT_MOST: Duration = Duration::from_secs(5);
+/// Under a cap so many payloads are served at once that each gets this much.
+pub(crate) const PACED_BYTES_PER_SEC_LEAST: u64 = 32 * 1024;
 /// Default of [`crate::NetConfig::stall_timeout`].
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// An idle control stream carries an empty frame this often, so that a

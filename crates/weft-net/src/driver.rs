@@ -33,6 +33,7 @@ use crate::{
     handle::{Command, Shared, lock},
     identity,
     link::Link,
+    on_link,
     session::{Opened, Report, Session},
     streams::{self, EventKind, Protocol},
 };
@@ -254,7 +255,12 @@ impl Driver {
             return;
         };
         self.next_session += 1;
-        let link = Link::new(key, self.serves.clone(), self.shared.traffic.clone());
+        let link = Link::new(
+            key,
+            on_link::path_to(&connection.address),
+            self.serves.clone(),
+            &self.shared,
+        );
         let link = Arc::new(link);
         let (streams_in, streams_out) = mpsc::channel(bounds::LINK_INPUTS);
         let session = Session {

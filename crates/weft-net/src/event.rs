@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use libp2p::Multiaddr;
-use weft_core::{Message, Peer};
+use weft_core::{Message, Path, Peer};
 
 /// One thing that happened.
 ///
@@ -20,8 +20,9 @@ pub enum NetEvent {
         address: Multiaddr,
         /// Whether this node dialled it.
         outbound: bool,
-        /// Whether the address is on a network that this machine is attached to.
-        on_link: bool,
+        /// By which way: over the LAN, if the address is on a network that this machine is
+        /// attached to.
+        path: Path,
     },
     /// The peer is gone, with every connection to it.
     PeerDown {

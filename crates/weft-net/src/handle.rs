@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot};
-use weft_core::{DisconnectReason, Message, Peer};
+use weft_core::{Caps, DisconnectReason, Message, Peer};
 
 use crate::{
     block::BlockList,
@@ -18,6 +18,7 @@ use crate::{
     gate::Admissions,
     identity,
     link::Link,
+    pacer::Pacer,
     traffic::{Traffic, TrafficCounters},
 };
 
@@ -124,6 +125,11 @@ impl NetHandle {
         lock(&self.shared.listeners).clone()
     }
 
+    /// Keeps to these caps from now on, also with what is under way.
+    pub fn limit(&self, caps: &Caps) {
+        self.shared.pacer.limit(caps);
+    }
+
     /// Peers that are up.
     pub fn peers(&self) -> Vec<Peer> {
         let mut peers: Vec<Peer> = self.shared.links().keys().copied().collect();
@@ -169,6 +175,7 @@ pub(crate) struct Shared {
     pub(crate) admissions: Arc<Admissions>,
     pub(crate) listeners: Mutex<Vec<Multiaddr>>,
     pub(crate) traffic: Arc<TrafficCounters>,
+    pub(crate) pacer: Arc<Pacer>,
     stranger_block: Duration,
 }
 
@@ -180,6 +187,7 @@ impl Shared {
             admissions: Arc::default(),
             listeners: Mutex::default(),
             traffic: Arc::default(),
+            pacer: Arc::default(),
             stranger_block,
         }
     }

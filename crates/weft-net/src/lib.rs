@@ -24,6 +24,7 @@ mod link;
 mod net;
 mod on_link;
 mod outbox;
+mod pacer;
 mod session;
 mod streams;
 mod traffic;

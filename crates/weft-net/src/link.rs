@@ -12,15 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use weft_core::{Control, Message, Peer, bounds::CONTROL_BYTES};
+use weft_core::{Control, Direction, Message, Path, Peer, bounds::CONTROL_BYTES};
 use weft_record::codec;
 
 use crate::{
     bounds,
     fault::LinkFault,
     frame::Subject,
-    handle::{SendError, lock},
+    handle::{SendError, Shared, lock},
     outbox::{Full, Outbox},
+    pacer::{Bucket, Pacer},
     traffic::TrafficCounters,
 };
 
@@ -32,7 +33,10 @@ pub(crate) struct Link {
     pub(crate) replies: Outbox<Reply>,
     /// Told when the first request waits and no chunk stream is open.
     pub(crate) chunk_streams_wanted: Notify,
+    /// By which way it is reached.
+    pub(crate) path: Path,
     pub(crate) traffic: Arc<TrafficCounters>,
+    pacer: Arc<Pacer>,
     fault: Mutex<Option<LinkFault>>,
     faulted: Notify,
     greeted: AtomicBool,
@@ -49,7 +53,14 @@ pub(crate) struct Link {
 pub(crate) struct Reply {
     pub(crate) subject: Subject,
     pub(crate) payload: Option<Bytes>,
-    _serve: Serve,
+    serve: Serve,
+}
+
+impl Reply {
+    /// The peer waits for so long already that it should rather ask somebody else.
+    pub(crate) fn is_late(&self) -> bool {
+        self.serve.since.elapsed() >= bounds::SERVE_TIMEOUT
+    }
 }
 
 /// A request of the peer that is not yet answered in full.
@@ -61,8 +72,9 @@ pub(crate) struct Serve {
 impl Link {
     pub(crate) fn new(
         peer: Peer,
+        path: Path,
         serves_of_all: Arc<Semaphore>,
-        traffic: Arc<TrafficCounters>,
+        shared: &Shared,
     ) -> Self {
         Self {
             peer,
@@ -71,7 +83,9 @@ impl Link {
             // Bounded by the permits that each reply holds.
             replies: Outbox::new(bounds::SERVES_PER_PEER, usize::MAX),
             chunk_streams_wanted: Notify::new(),
-            traffic,
+            path,
+            traffic: shared.traffic.clone(),
+            pacer: shared.pacer.clone(),
             fault: Mutex::new(None),
             faulted: Notify::new(),
             greeted: AtomicBool::new(false),
@@ -83,6 +97,11 @@ impl Link {
             born: Instant::now(),
             progress_ms: AtomicU64::new(0),
         }
+    }
+
+    /// The cap of one direction.
+    pub(crate) fn bucket(&self, direction: Direction) -> &Bucket {
+        self.pacer.bucket(direction, self.path)
     }
 
     /// Queues a message; never waits. Where a queue is full the link is closed.
@@ -158,7 +177,7 @@ impl Link {
         let reply = Reply {
             subject,
             payload,
-            _serve: serve,
+            serve,
         };
         self.replies
             .push(reply, bytes)

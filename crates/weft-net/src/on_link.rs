@@ -5,18 +5,21 @@ use std::net::IpAddr;
 
 use if_addrs::{IfAddr, Interface};
 use libp2p::{Multiaddr, multiaddr::Protocol};
+use weft_core::Path;
 
 /// A shorter prefix is no LAN, whatever an interface says.
 const PREFIX_MIN: u8 = 8;
 
-/// The interfaces are looked at each time: they come and go, and connections are few.
-pub(crate) fn is_on_link(address: &Multiaddr) -> bool {
-    is_near(address, || {
+/// By which way a peer at this address is reached. The interfaces are looked at each time:
+/// they come and go, and connections are few.
+pub(crate) fn path_to(address: &Multiaddr) -> Path {
+    let is_near = is_near(address, || {
         if_addrs::get_if_addrs().unwrap_or_else(|error| {
             tracing::warn!(%error, "the interfaces of this machine cannot be read");
             Vec::new()
         })
-    })
+    });
+    if is_near { Path::Lan } else { Path::Wan }
 }
 
 fn is_near(address: &Multiaddr, interfaces: impl FnOnce() -> Vec<Interface>) -> bool {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    bounds, event::NetEvent, fault::LinkFault, handle::Shared, identity, link::Link, on_link,
+    bounds, event::NetEvent, fault::LinkFault, handle::Shared, identity, link::Link,
     streams::Protocol, transfer,
 };
 
@@ -126,7 +126,7 @@ impl Session {
             peer,
             address: self.address.clone(),
             outbound: self.outbound,
-            on_link: on_link::is_on_link(&self.address),
+            path: self.link.path,
         };
         let fault = match self.events.send(up).await {
             Ok(()) => {

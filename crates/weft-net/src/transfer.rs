@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::{
     sync::mpsc,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout, timeout_at},
 };
-use weft_core::{Control, Message, bounds::CONTROL_BYTES};
+use weft_core::{Control, Direction, Message, bounds::CONTROL_BYTES};
 use weft_record::codec;
 
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
     event::NetEvent,
     fault::LinkFault,
     frame::{self, Subject},
-    link::Link,
+    link::{Link, Reply},
+    pacer::Turn,
 };
 
 type Events = mpsc::Sender<NetEvent>;
@@ -135,8 +136,7 @@ async fn read_replies(
             None => None,
             Some(length) => {
                 let mut payload = vec![0; length];
-                read(&mut reader, &mut payload, stall, || link.progressed()).await?;
-                link.traffic.received(length);
+                read_payload(&mut reader, &mut payload, link, stall).await?;
                 Some(Bytes::from(payload))
             }
         };
@@ -182,17 +182,75 @@ async fn write_replies(
     loop {
         let mut next = Some(link.replies.pop().await);
         while let Some(reply) = next {
-            let payload = reply.payload.as_ref();
-            let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
-            write(&mut writer, &header, stall).await?;
-            if let Some(payload) = payload {
-                write(&mut writer, payload, stall).await?;
-                link.traffic.sent(payload.len());
-            }
+            write_reply(&mut writer, &reply, link, stall).await?;
             next = link.replies.try_pop();
         }
         flush(&mut writer, stall).await?;
     }
+}
+
+/// Under a cap only a few payloads are under way at once. Whoever would wait too long for
+/// its turn is told that there is nothing here.
+async fn write_reply(
+    writer: &mut (impl AsyncWrite + Unpin),
+    reply: &Reply,
+    link: &Link,
+    stall: Duration,
+) -> Result<(), LinkFault> {
+    let bucket = link.bucket(Direction::Serve);
+    let (mut payload, mut turn) = (reply.payload.as_ref(), None);
+    if payload.is_some() {
+        turn = Some(bucket.turn().await);
+        if turn.as_ref().is_some_and(Turn::is_capped) && reply.is_late() {
+            (payload, turn) = (None, None);
+        }
+    }
+    let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
+    bucket.pay(header.len()).await;
+    write(writer, &header, stall).await?;
+    let mut rest = payload.map_or(&[][..], Bytes::as_ref);
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at(rest.len().min(bucket.piece_bytes()));
+        bucket.pay(piece.len()).await;
+        write(writer, piece, stall).await?;
+        link.traffic.sent(link.path, piece.len());
+        rest = later;
+    }
+    drop(turn);
+    Ok(())
+}
+
+/// Fills the buffer piece by piece as the cap allows. The time that this node itself waits is
+/// not held against the peer.
+async fn read_payload(
+    reader: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    link: &Link,
+    stall: Duration,
+) -> Result<(), LinkFault> {
+    let bucket = link.bucket(Direction::Fetch);
+    bucket.pay(frame::REPLY_BYTES).await;
+    let mut rest = buffer;
+    let (mut due, mut since_bytes) = (Instant::now() + stall, 0);
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at_mut(rest.len().min(bucket.piece_bytes()));
+        let waits = Instant::now();
+        bucket.pay(piece.len()).await;
+        due += waits.elapsed();
+        link.progressed();
+        timeout_at(due, reader.read_exact(piece))
+            .await
+            .map_err(|Elapsed { .. }| LinkFault::Stalled(stall.as_secs()))?
+            .map_err(stream_fault)?;
+        since_bytes += piece.len();
+        if since_bytes >= bounds::PROGRESS_BYTES {
+            (due, since_bytes) = (Instant::now() + stall, 0);
+        }
+        link.traffic.received(link.path, piece.len());
+        rest = later;
+    }
+    link.progressed();
+    Ok(())
 }
 
 async fn deliver(events: &Events, link: &Link, message: Message<Bytes>) -> Result<(), LinkFault> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use weft_core::Limits;
 use weft_record::Name;
 
 use crate::{
@@ -33,8 +34,8 @@ pub(crate) enum Request {
         after: u64,
         reply: oneshot::Sender<EventsReport>,
     },
-    Cap {
-        bytes_per_sec: Option<u64>,
+    Limit {
+        limits: Limits,
         reply: oneshot::Sender<()>,
     },
     Import {
@@ -96,12 +97,8 @@ impl Control {
         self.ask(|reply| Request::Events { after, reply }).await
     }
 
-    pub(crate) async fn cap(&self, bytes_per_sec: Option<u64>) -> Result<(), Stopping> {
-        self.ask(|reply| Request::Cap {
-            bytes_per_sec,
-            reply,
-        })
-        .await
+    pub(crate) async fn limit(&self, limits: Limits) -> Result<(), Stopping> {
+        self.ask(|reply| Request::Limit { limits, reply }).await
     }
 
     pub(crate) async fn import(

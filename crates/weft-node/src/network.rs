@@ -2,11 +2,16 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use weft_core::{DisconnectReason, Input, Message, Path, Peer};
+use weft_core::{Caps, DisconnectReason, Input, Message, Peer};
 use weft_keys::SecretKey;
 use weft_net::{Net, NetConfig, NetEvent, NetHandle};
 
-use crate::{home::Home, places::Places, report::PlaceReport, run::RunError};
+use crate::{
+    home::Home,
+    places::Places,
+    report::{PlaceReport, TrafficReport},
+    run::RunError,
+};
 
 /// The running network of one node.
 pub(crate) struct Network {
@@ -44,10 +49,9 @@ impl Network {
                 peer,
                 address,
                 outbound,
-                on_link,
+                path,
             } => {
-                tracing::debug!(%peer, %address, outbound, on_link, "connected");
-                let path = if on_link { Path::Lan } else { Path::Wan };
+                tracing::debug!(%peer, %address, outbound, ?path, "connected");
                 Some(Input::PeerUp(peer, path))
             }
             NetEvent::PeerDown { peer, reason } => {
@@ -93,6 +97,20 @@ impl Network {
 
     pub(crate) fn disconnect(&self, peer: &Peer, reason: DisconnectReason) {
         self.handle.disconnect(peer, reason);
+    }
+
+    pub(crate) fn limit(&self, caps: &Caps) {
+        self.handle.limit(caps);
+    }
+
+    pub(crate) fn traffic(&self) -> TrafficReport {
+        let traffic = self.handle.traffic();
+        TrafficReport {
+            uplink_bytes_in: traffic.uplink_bytes_in,
+            uplink_bytes_out: traffic.uplink_bytes_out,
+            lan_bytes_in: traffic.payload_bytes_in - traffic.uplink_bytes_in,
+            lan_bytes_out: traffic.payload_bytes_out - traffic.uplink_bytes_out,
+        }
     }
 
     pub(crate) fn peers(&self) -> Vec<Peer> {

@@ -155,7 +155,7 @@ mod tests {
             peer: peer(1),
             address,
             outbound: true,
-            on_link: true,
+            path: weft_core::Path::Lan,
         });
         assert_eq!(places.report(), []);
         let hello = Control::Hello {

@@ -34,10 +34,25 @@ pub struct StatusReport {
     pub registrar: bool,
     /// Bytes fetched a second, over the last few seconds.
     pub fetch_bytes_per_sec: u64,
+    /// What chunks and chunk maps moved since its start.
+    pub traffic: TrafficReport,
     /// Which model each channel runs.
     pub models: Vec<ModelReport>,
     /// What the core tells.
     pub node: Status,
+}
+
+/// Payload that passed, with what was begun and not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficReport {
+    /// Received over the uplink.
+    pub uplink_bytes_in: u64,
+    /// Sent over the uplink.
+    pub uplink_bytes_out: u64,
+    /// Received over the LAN.
+    pub lan_bytes_in: u64,
+    /// Sent over the LAN.
+    pub lan_bytes_out: u64,
 }
 
 /// A place that this node dials, and what is wrong there.
@@ -294,13 +309,6 @@ pub enum ImportOutcome {
     Forked,
     /// The bundle and the peers together do not hold all of it yet.
     Incomplete,
-}
-
-/// `POST /weft/v1/cap`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CapRequest {
-    /// Most bytes fetched a second; `null`: no cap.
-    pub bytes_per_sec: Option<u64>,
 }
 
 /// An answer that has nothing more to say.

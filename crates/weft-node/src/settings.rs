@@ -1,10 +1,12 @@
 //! `node.toml`: what the owner of a node decides.
 
-use serde::Deserialize;
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
-use weft_record::{MeshId, Name};
+mod limit;
 
-use crate::units::{format_bytes, parse_bytes_per_sec};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+use weft_core::Limits;
+use weft_record::{MeshId, Name};
 
 /// Everything that `node.toml` can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,8 @@ pub struct Settings {
     pub enroll_key: Option<PathBuf>,
     /// Nothing new is activated while the newest root has run out; else it is only told.
     pub refuse_new_when_stale: bool,
-    /// Most bytes it fetches a second (`None`: no cap).
-    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// What transfers may take.
+    pub limits: Limits,
     /// Where the HTTP API listens; always a loopback address.
     pub api_address: SocketAddr,
 }
@@ -49,7 +51,7 @@ impl Settings {
             registrar: false,
             enroll_key: None,
             refuse_new_when_stale: false,
-            cap_fetch_bytes_per_sec: None,
+            limits: Limits::default(),
             api_address: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -96,17 +98,7 @@ impl Settings {
         let _ = writeln!(text, "\n[network]\nlisten = {}", list(&self.listen));
         let _ = writeln!(text, "bootstrap = {}", list(&self.bootstrap));
         let _ = writeln!(text, "mdns = {}", self.mdns);
-        let _ = writeln!(text, "\n[limit]");
-        match self.cap_fetch_bytes_per_sec {
-            Some(cap) => {
-                let _ = writeln!(
-                    text,
-                    "fetch = {}",
-                    quoted(&format!("{}/s", format_bytes(cap)))
-                );
-            }
-            None => text.push_str("# fetch = \"2MB/s\"\n"),
-        }
+        limit::write(&mut text, &self.limits);
         let _ = writeln!(
             text,
             "\n[api]\n# loopback only; port 0: any free port, recorded in api.json\naddress = {}",
@@ -149,7 +141,7 @@ const KEYS: &[(&str, &[&str])] = &[
         &["registrar", "enroll_key", "refuse_new_when_stale"],
     ),
     ("network", &["listen", "bootstrap", "mdns"]),
-    ("limit", &["fetch"]),
+    ("limit", limit::KEYS),
     ("api", &["address"]),
 ];
 
@@ -161,7 +153,7 @@ struct Raw {
     #[serde(default)]
     network: RawNetwork,
     #[serde(default)]
-    limit: RawLimit,
+    limit: limit::RawLimit,
     #[serde(default)]
     api: RawApi,
 }
@@ -189,11 +181,6 @@ struct RawNetwork {
     #[serde(default)]
     bootstrap: Vec<String>,
     mdns: Option<bool>,
-}
-
-#[derive(Deserialize, Default)]
-struct RawLimit {
-    fetch: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -236,13 +223,7 @@ impl Raw {
         }
         settings.bootstrap = self.network.bootstrap;
         settings.mdns = self.network.mdns.unwrap_or(settings.mdns);
-        if let Some(fetch) = self.limit.fetch {
-            let cap = parse_bytes_per_sec(&fetch).map_err(|error| SettingsError::Value {
-                key: "limit.fetch",
-                reason: error.to_string(),
-            })?;
-            settings.cap_fetch_bytes_per_sec = Some(cap);
-        }
+        settings.limits = self.limit.check()?;
         if let Some(address) = self.api.address {
             settings.api_address = loopback(&address)?;
         }
@@ -347,6 +328,8 @@ fn list<T: ToString>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use weft_core::Caps;
+
     use super::*;
 
     fn text(extra: &str) -> String {
@@ -364,7 +347,12 @@ mod tests {
     fn what_is_written_reads_back() {
         let mut settings = Settings::parse(&text("")).unwrap();
         assert_eq!(Settings::parse(&settings.to_toml()).unwrap(), settings);
-        settings.cap_fetch_bytes_per_sec = Some(2_500_000);
+        settings.limits.caps = Caps {
+            fetch_bytes_per_sec: Some(2_500_000),
+            serve_bytes_per_sec: Some(1),
+            lan_fetch_bytes_per_sec: None,
+            lan_serve_bytes_per_sec: Some(40_000_000_000),
+        };
         settings.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/p2p/abc".to_owned()];
         settings.variants = vec!["q8_0".parse().unwrap()];
         settings.mdns = false;
@@ -401,6 +389,7 @@ mod tests {
         assert!(
             refusal("[limit]\nfetch = \"2MB\"").starts_with("`limit.fetch`: `2MB` is not a rate")
         );
+        assert!(refusal("[limit]\nlan_serve = \"0B/s\"").contains("leave the limit out"));
         assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
         assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));
         assert!(refusal("[trust]\nregistrar = true").contains("needs `trust.enroll_key`"));

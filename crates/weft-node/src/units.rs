@@ -26,7 +26,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
 }
 
 /// Reads a rate: a size and `/s`. Zero is refused, because a node that may
-/// fetch nothing would wait for ever without saying why.
+/// move nothing would wait for ever without saying why.
 pub fn parse_bytes_per_sec(text: &str) -> Result<u64, UnitError> {
     let size = text
         .trim()
@@ -81,7 +81,7 @@ pub enum UnitError {
     #[error("`{0}` is not a rate; write it like `2MB/s`")]
     Rate(String),
     /// A rate of nothing.
-    #[error("`{0}` would never fetch anything; leave the limit out to have none")]
+    #[error("`{0}` would never move anything; leave the limit out to have none")]
     Zero(String),
 }
 

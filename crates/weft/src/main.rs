@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod interrupt;
 mod keys;
+mod limits;
 mod output;
 mod pack;
 mod packing;
@@ -25,8 +26,8 @@ use crate::{
     output::Output,
     style::ColorChoice,
     verbs::{
-        bundle, completions, key, list, mesh, model, node, release, run, show, status, trust, up,
-        version,
+        bundle, completions, key, limit, list, mesh, model, node, release, run, show, status,
+        trust, up, version,
     },
 };
 
@@ -76,6 +77,7 @@ enum Verb {
     Show(show::Show),
     Up(up::Up),
     Status(status::Status),
+    Limit(limit::Limit),
     /// Make or join a mesh
     #[command(subcommand)]
     Mesh(mesh::Mesh),
@@ -135,6 +137,7 @@ fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Show(verb) => verb.run(context),
         Verb::Up(verb) => verb.run(context),
         Verb::Status(verb) => verb.run(context),
+        Verb::Limit(verb) => verb.run(context),
         Verb::Mesh(verb) => verb.run(context),
         Verb::Key(verb) => verb.run(context),
         Verb::Release(verb) => verb.run(context),

@@ -1,5 +1,7 @@
 //! The world of a scenario before anything happens.
 
+use weft_core::Limits;
+
 use crate::{
     disk::VirtualDisk,
     fleet::{Fleet, Member},
@@ -162,10 +164,12 @@ fn add(
             some => some,
         },
         downlink_bytes_per_sec: nic.bytes_per_sec,
-        cap_fetch_bytes_per_sec: class
+        limits: class
             .and_then(|class| class.fetch_cap)
             .map(|cap| cap.bytes_per_sec)
-            .filter(|cap| *cap > 0),
+            .filter(|cap| *cap > 0)
+            .map(Limits::fetching)
+            .unwrap_or_default(),
         refuse_new_when_stale: class.is_some_and(|class| class.refuse_new_when_stale),
         registrar: index == fleet.publisher,
         wall_s: NOW_S.saturating_add_signed(ahead_s),

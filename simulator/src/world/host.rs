@@ -149,7 +149,7 @@ impl World {
                 disk_bytes: spec.disk_bytes,
                 isa: Vec::new(),
             },
-            cap_fetch_bytes_per_sec: spec.cap_fetch_bytes_per_sec,
+            limits: spec.limits.clone(),
             seed: choices,
             wall_at_zero_s: spec.wall_s,
             invitation: invitation.map(|invitation| invitation.request(key)),

@@ -1,5 +1,6 @@
 //! What one virtual node is, and how it goes down.
 
+use weft_core::Limits;
 use weft_record::Invitation;
 
 use crate::mesh::NOW_S;
@@ -14,8 +15,8 @@ pub struct NodeSpec {
     pub uplink_bytes_per_sec: u64,
     /// Bytes a second that it can receive; 0: no limit.
     pub downlink_bytes_per_sec: u64,
-    /// Its fetch cap, if any.
-    pub cap_fetch_bytes_per_sec: Option<u64>,
+    /// What its owner lets transfers take.
+    pub limits: Limits,
     /// It answers every request with other bytes than asked for.
     pub corrupts: bool,
     /// It answers no request for bytes.
@@ -46,7 +47,7 @@ impl Default for NodeSpec {
             site: 0,
             uplink_bytes_per_sec: 12_500_000,
             downlink_bytes_per_sec: 0,
-            cap_fetch_bytes_per_sec: None,
+            limits: Limits::default(),
             corrupts: false,
             withholds: false,
             stranger: false,

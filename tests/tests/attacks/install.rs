@@ -1,6 +1,6 @@
 //! Attacks on what is installed: foreign, torn, mixed, misplaced or unfit software.
 
-use weft_core::{Event, Phase};
+use weft_core::{Event, Limits, Phase};
 use weft_record::{FileEntry, Head, Kind, Refusal, Scope, next_root};
 use weft_sim::{Admin, NodeSpec, Outage};
 
@@ -88,7 +88,11 @@ fn mix_and_match() {
 fn partial_install() {
     let (old, new) = (model("1.0.0", 16), model("1.1.0", 64));
     let slow = |index| NodeSpec {
-        cap_fetch_bytes_per_sec: (index == 1).then_some(2_000_000),
+        limits: if index == 1 {
+            Limits::fetching(2_000_000)
+        } else {
+            Limits::default()
+        },
         ..NodeSpec::default()
     };
     let (mut world, mut admin, channel) = ring(Admin::new(33), 33, 2, &[&old, &new], slow);

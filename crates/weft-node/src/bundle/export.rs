@@ -101,7 +101,7 @@ pub(crate) fn export_from_store(
         channels: home.settings().channels.clone(),
         variant_preference: home.settings().variants.clone(),
         facts: facts::measure(&path)?,
-        cap_fetch_bytes_per_sec: None,
+        limits: weft_core::Limits::default(),
         seed: 0,
         wall_at_zero_s: clock.wall_at_zero_s(),
         invitation: None,

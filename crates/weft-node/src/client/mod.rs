@@ -11,13 +11,14 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ureq::{Agent, Body, http};
+use weft_core::Limits;
 use weft_record::Name;
 
 use crate::{
     api_file::ApiFile,
     report::{
-        Accepted, CapRequest, EnrolmentsReport, ErrorReport, EventsReport, ImportReport,
-        ImportRequest, InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport,
+        Accepted, EnrolmentsReport, ErrorReport, EventsReport, ImportReport, ImportRequest,
+        InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport,
     },
 };
 
@@ -137,9 +138,9 @@ impl Client {
         self.get(&format!("/weft/v1/events?after={after}"))
     }
 
-    /// Changes the fetch cap; `None`: no cap.
-    pub fn cap(&self, bytes_per_sec: Option<u64>) -> Result<(), ClientError> {
-        let _: Accepted = self.post("/weft/v1/cap", &CapRequest { bytes_per_sec })?;
+    /// Lets its transfers take this from now on.
+    pub fn limit(&self, limits: &Limits) -> Result<(), ClientError> {
+        let _: Accepted = self.post("/weft/v1/limit", limits)?;
         Ok(())
     }
 

@@ -9,13 +9,14 @@ use axum::{
 };
 use futures::stream;
 use serde::{Deserialize, de::DeserializeOwned};
+use weft_core::Limits;
 
 use super::{Shared, failure, whole_body};
 use crate::{
     bundle::{ExportError, ImportError},
     control::Stopping,
     registrar::InviteError,
-    report::{Accepted, CapRequest, ImportRequest, InviteRequest},
+    report::{Accepted, ImportRequest, InviteRequest},
 };
 
 pub(super) async fn status(State(shared): State<Shared>) -> Response {
@@ -71,21 +72,16 @@ pub(super) async fn events(
     }
 }
 
-pub(super) async fn cap(State(shared): State<Shared>, body: Body) -> Response {
-    let request: CapRequest = match json(body).await {
-        Ok(request) => request,
+pub(super) async fn limit(State(shared): State<Shared>, body: Body) -> Response {
+    let limits: Limits = match json(body).await {
+        Ok(limits) => limits,
         Err(response) => return response,
     };
-    if request.bytes_per_sec == Some(0) {
-        return bad_request("a cap of 0 would never fetch anything; use null for no cap");
+    if let Err(error) = limits.check() {
+        return bad_request(error.to_string());
     }
-    reply(
-        shared
-            .control
-            .cap(request.bytes_per_sec)
-            .await
-            .map(|()| Accepted { ok: true }),
-    )
+    let limited = shared.control.limit(limits).await;
+    reply(limited.map(|()| Accepted { ok: true }))
 }
 
 pub(super) async fn import(State(shared): State<Shared>, body: Body) -> Response {

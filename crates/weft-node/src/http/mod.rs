@@ -48,7 +48,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/invite", post(admin::invite))
         .route("/import", post(admin::import))
         .route("/export", get(admin::export))
-        .route("/cap", post(admin::cap))
+        .route("/limit", post(admin::limit))
         .route("/stop", post(admin::stop))
         .layer(middleware::from_fn_with_state(
             shared.clone(),

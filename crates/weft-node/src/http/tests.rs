@@ -89,7 +89,7 @@ fn api() -> Api {
                         events: Vec::new(),
                     });
                 }
-                LoopRequest::Cap { reply, .. } => {
+                LoopRequest::Limit { reply, .. } => {
                     let _ = reply.send(());
                 }
                 LoopRequest::Invite { reply, .. } => {
@@ -428,8 +428,15 @@ async fn admin_routes_want_the_token() {
 #[tokio::test]
 async fn admin_requests_are_checked() {
     for (path, body) in [
-        ("/weft/v1/cap", json!({ "bytes_per_sec": 0 })),
-        ("/weft/v1/cap", json!({ "bytes_per_sec": "fast" })),
+        (
+            "/weft/v1/limit",
+            json!({ "caps": { "serve_bytes_per_sec": 0 } }),
+        ),
+        (
+            "/weft/v1/limit",
+            json!({ "caps": { "fetch_bytes_per_sec": "fast" } }),
+        ),
+        ("/weft/v1/limit", json!({ "bytes_per_sec": 1 })),
         ("/weft/v1/import", json!({ "path": "relative" })),
         ("/weft/v1/import", json!({})),
         ("/weft/v1/invite", json!({ "expires_in_s": 60 })),
@@ -451,8 +458,8 @@ async fn admin_requests_are_checked() {
         (status.as_u16(), &answer["code"]),
         (409, &json!("no_registrar"))
     );
-    let cap = json!({ "bytes_per_sec": null });
-    assert_eq!(api().call(post_json("/weft/v1/cap", &cap)).await.0, 200);
+    let caps = json!({ "caps": { "fetch_bytes_per_sec": 1, "serve_bytes_per_sec": null } });
+    assert_eq!(api().call(post_json("/weft/v1/limit", &caps)).await.0, 200);
     assert_eq!(
         api().call(admin_get("/weft/v1/events?after=x")).await.0,
         400
@@ -464,7 +471,7 @@ async fn admin_requests_are_checked() {
             .0,
         400
     );
-    assert_eq!(api().call(admin_get("/weft/v1/cap")).await.0, 405);
+    assert_eq!(api().call(admin_get("/weft/v1/limit")).await.0, 405);
     assert_eq!(api().call(admin_get("/nowhere")).await.0, 404);
 }
 

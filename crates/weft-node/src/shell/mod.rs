@@ -109,8 +109,7 @@ impl Shell {
             channels: settings.channels.clone(),
             variant_preference: settings.variants.clone(),
             facts,
-            // without a network nothing crosses a link that could be spared
-            cap_fetch_bytes_per_sec: settings.cap_fetch_bytes_per_sec.filter(|_| with_network),
+            limits: settings.limits.clone(),
             seed: seed().map_err(RunError::Machine)?,
             wall_at_zero_s: clock.wall_at_zero_s(),
             invitation: home

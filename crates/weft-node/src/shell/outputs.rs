@@ -54,6 +54,11 @@ impl Shell {
                 self.operations += 1;
                 self.enroll(operation, request);
             }
+            Output::Limit(caps) => {
+                if let Some(network) = &self.network {
+                    network.limit(&caps);
+                }
+            }
             Output::Event(event) => self.event(event),
         }
     }

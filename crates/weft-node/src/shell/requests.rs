@@ -44,11 +44,9 @@ impl Shell {
             Request::Events { after, reply } => {
                 let _ = reply.send(self.journal.after(after, EVENTS_PER_ANSWER));
             }
-            Request::Cap {
-                bytes_per_sec,
-                reply,
-            } => {
-                self.handle(Input::Command(Command::CapFetch(bytes_per_sec)));
+            Request::Limit { limits, reply } => {
+                tracing::info!(?limits, "other limits from now on");
+                self.handle(Input::Command(Command::Limit(limits)));
                 let _ = reply.send(());
             }
             Request::Import { bundle, reply } => self.import(bundle, reply),
@@ -94,6 +92,11 @@ impl Shell {
             enrolment: self.own_enrolment(),
             registrar: self.registrar.is_some(),
             fetch_bytes_per_sec: self.fetched.per_sec(now_ms, fetched(&node.channels)),
+            traffic: self
+                .network
+                .as_ref()
+                .map(Network::traffic)
+                .unwrap_or_default(),
             models,
             node,
         }

@@ -121,11 +121,12 @@ fn a_release_travels_and_answers() {
         second.client.records().unwrap()
     );
 
-    // the cap can be changed live
-    second.client.cap(Some(1_000_000)).unwrap();
-    let capped = second.client.status().unwrap().node.cap_fetch_bytes_per_sec;
-    assert_eq!(capped, Some(1_000_000));
-    second.client.cap(None).unwrap();
+    // the limits can be changed live
+    let limits = weft_core::Limits::fetching(1_000_000);
+    second.client.limit(&limits).unwrap();
+    let told = second.client.status().unwrap().node.limits;
+    assert_eq!(told, limits);
+    second.client.limit(&weft_core::Limits::default()).unwrap();
 
     // and the second hands on what it has
     let mut exported = Vec::new();

@@ -317,7 +317,7 @@ impl<'a> Mesh<'a> {
     pub(super) fn cap(&self, bytes_per_sec: u64) -> Result<(), Failure> {
         for node in &self.nodes {
             node.client()?
-                .cap(Some(bytes_per_sec))
+                .limit(&weft_core::Limits::fetching(bytes_per_sec))
                 .map_err(|error| node.failed(&error.to_string()))?;
         }
         Ok(())

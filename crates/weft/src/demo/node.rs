@@ -69,7 +69,9 @@ impl DemoNode {
                 Failure::file(format!("{} cannot be written", log_path.display()), &error)
             })?;
         let mut command = weft(&self.directory)?;
-        command.args(["up", "--cap", &format!("{cap_bytes_per_sec}B/s")]);
+        // all nodes are on this machine
+        let cap = format!("{cap_bytes_per_sec}B/s");
+        command.args(["up", "--lan-fetch-cap", &cap]);
         if bound {
             command.args(["--end-with", &std::process::id().to_string()]);
         }

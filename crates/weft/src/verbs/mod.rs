@@ -3,6 +3,7 @@
 pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod key;
+pub(crate) mod limit;
 pub(crate) mod list;
 pub(crate) mod mesh;
 pub(crate) mod model;

@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
 
 use serde::Serialize;
-use weft_core::{ChannelStatus, Freshness, JoiningStatus, NodeStanding, Phase, TimeStatus};
-use weft_node::report::{EnrolmentReport, ModelReport, PlaceReport, StatusReport};
+use weft_core::{ChannelStatus, Freshness, JoiningStatus, Limits, NodeStanding, Phase, TimeStatus};
+use weft_node::report::{EnrolmentReport, ModelReport, PlaceReport, StatusReport, TrafficReport};
 use weft_record::Name;
 
 use crate::{
@@ -52,8 +52,9 @@ struct Report<'a> {
     peers_let_go: u64,
     members: usize,
     fetch_bytes_per_sec: u64,
-    cap_fetch_bytes_per_sec: Option<u64>,
+    limits: &'a Limits,
     channels: &'a [ChannelStatus],
+    traffic: TrafficReport,
     models: &'a [ModelReport],
     records_refused: u64,
     chunks_corrupt: u64,
@@ -108,8 +109,9 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         peers_let_go: status.node.peers_let_go,
         members: status.node.members.len(),
         fetch_bytes_per_sec: status.fetch_bytes_per_sec,
-        cap_fetch_bytes_per_sec: status.node.cap_fetch_bytes_per_sec,
+        limits: &status.node.limits,
         channels: &status.node.channels,
+        traffic: status.traffic,
         models: &status.models,
         records_refused: status.node.records_refused,
         chunks_corrupt: status.node.chunks_corrupt,
@@ -122,10 +124,7 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
 
 fn text(style: Style, status: &StatusReport, api: &str) -> String {
     let uptime = duration(status.uptime_ms as f64 / 1000.0);
-    let cap = status
-        .node
-        .cap_fetch_bytes_per_sec
-        .map_or_else(|| "no cap".to_owned(), |cap| format!("cap {}/s", size(cap)));
+    let caps = status.node.limits.caps;
     let mut text = format!("{}\n\n", style.bold(&sentence(status)));
     text.push_str(&fields(
         style,
@@ -141,9 +140,20 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
             ("peers", status.node.members.len().to_string()),
             (
                 "fetching",
-                format!("{}/s, {cap}", size(status.fetch_bytes_per_sec)),
+                format!(
+                    "{}/s; {}",
+                    size(status.fetch_bytes_per_sec),
+                    capped(caps.fetch_bytes_per_sec, caps.lan_fetch_bytes_per_sec)
+                ),
             ),
-            ("served", size(status.node.bytes_served)),
+            (
+                "served",
+                format!(
+                    "{}; {}",
+                    size(status.node.bytes_served),
+                    capped(caps.serve_bytes_per_sec, caps.lan_serve_bytes_per_sec)
+                ),
+            ),
         ],
     ));
     for warning in warnings(status) {
@@ -163,6 +173,22 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
         text.push_str(&table(style, &head, &rows));
     }
     text
+}
+
+/// `at most 2 MB/s over the uplink`.
+fn capped(uplink: Option<u64>, lan: Option<u64>) -> String {
+    let over = |cap: Option<u64>, path: &str| {
+        cap.map(|cap| format!("at most {}/s over the {path}", size(cap)))
+    };
+    let told: Vec<String> = [over(uplink, "uplink"), over(lan, "LAN")]
+        .into_iter()
+        .flatten()
+        .collect();
+    if told.is_empty() {
+        "no cap".to_owned()
+    } else {
+        told.join(", ")
+    }
 }
 
 /// `member at site main until in 365 days`, `joining`, `lapsed`.

@@ -9,14 +9,16 @@ use weft_node::{Home, Options, RunError};
 use crate::{
     context::Context,
     failure::{Exit, Failure},
-    keys, refusals,
+    keys,
+    limits::CapFlags,
+    refusals,
 };
 
 /// Run this folder's node until it is told to end.
 ///
 /// Flags change the settings of `node.toml` for this run only.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  weft up --cap 2MB/s --api 127.0.0.1:4680")]
+#[command(after_help = "Example:\n  weft up --fetch-cap 2MB/s --api 127.0.0.1:4680")]
 pub(crate) struct Up {
     /// Listen here instead, a multiaddress; may be given more than once
     #[arg(long, value_name = "ADDRESS")]
@@ -27,9 +29,8 @@ pub(crate) struct Up {
     /// Dial this peer too, a multiaddress that ends in /p2p/…; may be given more than once
     #[arg(long, value_name = "ADDRESS")]
     bootstrap: Vec<String>,
-    /// Fetch at most this much, such as 2MB/s
-    #[arg(long, value_name = "RATE", value_parser = weft_node::parse_bytes_per_sec)]
-    cap: Option<u64>,
+    #[command(flatten)]
+    caps: CapFlags,
     /// End when this process, which must be the parent, ends
     #[arg(long, value_name = "PID", hide = true)]
     end_with: Option<u32>,
@@ -65,9 +66,7 @@ impl Up {
             }
             settings.api_address = api;
         }
-        if self.cap.is_some() {
-            settings.cap_fetch_bytes_per_sec = self.cap;
-        }
+        self.caps.change(&mut settings.limits.caps);
         let told = context.clone();
         let mut options = Options::default();
         options.enroll_key = enroll_key(&home)?;
