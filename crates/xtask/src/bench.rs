@@ -4,6 +4,7 @@ mod build;
 mod demo;
 mod fidelity;
 mod infer;
+mod limits;
 mod plot;
 mod records;
 mod report;
@@ -44,6 +45,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("demo", |_| demo::run()),
     ("sim", |_| sim::run()),
     ("fidelity", fidelity::run),
+    ("limits", |_| limits::run()),
     ("build", |_| build::run()),
 ];
 

@@ -48,6 +48,8 @@ pub struct Case {
     pub line_bytes_per_sec: u64,
     /// Nodes that do not run in the beginning.
     pub late: Vec<usize>,
+    /// Nodes that dial everybody that came before them.
+    pub meet_all: Vec<usize>,
     /// In order of time, counted from the publication of the last release.
     pub happenings: Vec<(Duration, Happening)>,
     /// About so large is each release.
@@ -81,7 +83,9 @@ impl Case {
     pub(crate) fn dials(&self, node: usize) -> Vec<usize> {
         let (place, _) = self.place_of(node);
         (0..node)
-            .filter(|&other| other == 0 || self.place_of(other).0 == place)
+            .filter(|&other| {
+                other == 0 || self.place_of(other).0 == place || self.meet_all.contains(&node)
+            })
             .collect()
     }
 

@@ -2,6 +2,8 @@
 //! `weft` processes in network namespaces behind real rate limits, and by the virtual
 //! nodes of [`weft_sim`]; what both say is compared.
 //!
+//! The same laboratory shows how well real nodes keep to their limits.
+//!
 //! The real side needs root, `ip`, `tc` and `nsenter`. Its traffic never leaves its own
 //! namespaces, which go when a run ends, however it ends.
 
@@ -11,6 +13,7 @@ mod cases;
 mod compare;
 mod interrupt;
 mod lab;
+mod limits;
 mod namespace;
 mod node;
 mod outcome;
@@ -23,6 +26,7 @@ pub use case::{Case, Happening, Place};
 pub use cases::{all, smallest};
 pub use compare::{Comparison, Limits};
 pub use lab::obstacle;
+pub use limits::{Kept, Way, cap_kept};
 pub use outcome::{Fetched, Outcome, SiteBytes, Summary};
 pub use real::run as run_real;
 pub use release::PackedRelease;

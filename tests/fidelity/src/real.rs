@@ -50,7 +50,7 @@ pub fn run(case: &Case, weft: &Path, releases: &[PackedRelease], seed: u64) -> R
     Ok(outcome)
 }
 
-struct Fleet<'a> {
+pub(crate) struct Fleet<'a> {
     case: &'a Case,
     lab: &'a Lab,
     nodes: Vec<Node>,
@@ -58,7 +58,7 @@ struct Fleet<'a> {
 
 impl<'a> Fleet<'a> {
     /// Makes a mesh of all nodes of the case, at full speed.
-    fn enroll(case: &'a Case, lab: &'a Lab, weft: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) fn enroll(case: &'a Case, lab: &'a Lab, weft: &Path, folder: &Path) -> Result<Self> {
         let count = case.node_count();
         let mut nodes: Vec<Node> = (0..count)
             .map(|index| Node::new(weft, folder, index))
@@ -118,12 +118,20 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Brings a release to all nodes, at full speed.
-    fn settle(&mut self, release: &PackedRelease) -> Result<()> {
+    pub(crate) fn node(&self, node: usize) -> &Node {
+        &self.nodes[node]
+    }
+
+    pub(crate) fn node_mut(&mut self, node: usize) -> &mut Node {
+        &mut self.nodes[node]
+    }
+
+    /// Brings a release to all nodes that run, at full speed.
+    pub(crate) fn settle(&mut self, release: &PackedRelease) -> Result<()> {
         let mut publishing = self.publish(release)?;
         let end = Instant::now() + RELEASE_LIMIT;
         let version = &release.release.version;
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut().filter(|node| node.is_running()) {
             node.wait(self.lab, "an earlier release is active", |status| {
                 is_active(status, version)
             })?;
@@ -136,7 +144,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Stops those who come later.
-    fn prepare(&mut self) -> Result<()> {
+    pub(crate) fn prepare(&mut self) -> Result<()> {
         for &late in &self.case.late {
             self.nodes[late].kill();
         }
@@ -262,7 +270,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Begins to publish; the process goes on by itself.
-    fn publish(&self, release: &PackedRelease) -> Result<Call> {
+    pub(crate) fn publish(&self, release: &PackedRelease) -> Result<Call> {
         let node = &self.nodes[0];
         let key = node.home().join("admin.key");
         let (key, pack) = (key.to_string_lossy(), release.path.to_string_lossy());
@@ -276,7 +284,7 @@ impl<'a> Fleet<'a> {
 }
 
 /// A process that ends with this value.
-struct Call(Child);
+pub(crate) struct Call(Child);
 
 impl Drop for Call {
     fn drop(&mut self) {

@@ -163,7 +163,7 @@ impl Packs<'_> {
     }
 }
 
-fn pack(weft: &Path, model: &Path, out: &Path, version: &str) -> Result<()> {
+pub(super) fn pack(weft: &Path, model: &Path, out: &Path, version: &str) -> Result<()> {
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let (model, out) = (path(model), path(out));
     let words = ["--json", "release", "pack", &model, "--name", "random"];

@@ -1,0 +1,62 @@
+//! How well real nodes keep to their limits, in network namespaces.
+
+use anyhow::{Result, bail};
+use weft_fidelity::{Way, cap_kept};
+
+use super::{Figure, fidelity::pack, transfer::random_model};
+use crate::{bench::transfer::Shape, shell};
+
+/// Layers of the release: 90 MiB, more than passes under the caps.
+const LAYERS: usize = 12;
+
+pub(crate) fn run() -> Result<Vec<Figure>> {
+    if let Some(obstacle) = weft_fidelity::obstacle() {
+        bail!("limits cannot be measured here: {obstacle}");
+    }
+    let weft = shell::weft()?;
+    let folder = tempfile::tempdir()?;
+    let (model, out) = (
+        folder.path().join("model"),
+        folder.path().join("release.weft"),
+    );
+    random_model(&model, Shape::narrow(LAYERS), 0)?;
+    pack(&weft, &model, &out, "1.0.0")?;
+    let release = weft_fidelity::PackedRelease::read(&out)?;
+    let mut figures = Vec::new();
+    for (way, name) in [
+        (Way::Fetch, "fetching from ten"),
+        (Way::Serve, "serving ten"),
+    ] {
+        let kept = cap_kept(way, &weft, &release)?;
+        let over = |[least, most]: [f64; 2]| 100.0 * (most - 1.0).max(1.0 - least);
+        let told = |[least, most]: [f64; 2]| format!("{least:.4} to {most:.4} of the cap");
+        figures.extend([
+            Figure::new(
+                format!("1 MB/s, {name}: worst window of 10 s off by"),
+                over(kept.inside),
+                "%",
+            )
+            .against(told(kept.inside))
+            .at_most(3.0),
+            Figure::new(
+                format!("1 MB/s, {name}: over the uplink with all headers, most"),
+                kept.outside[1],
+                "of the cap",
+            )
+            .against(told(kept.outside)),
+            Figure::new(
+                format!("{name}: a lower cap is kept after"),
+                kept.lowered.as_secs_f64(),
+                "s",
+            )
+            .at_most(1.0),
+            Figure::new(
+                format!("{name}: a higher cap is used after"),
+                kept.raised.as_secs_f64(),
+                "s",
+            )
+            .at_most(1.0),
+        ]);
+    }
+    Ok(figures)
+}
