@@ -113,7 +113,7 @@ fn tensor_ranges(path: &Path, file: &[u8]) -> Result<Vec<Range<usize>>, ChunkErr
             .map(|tensor| tensor.range)
             .collect());
     }
-    if path.extension().is_some_and(|name| name == "safetensors") {
+    if is_safetensors(path) {
         let entries =
             safetensors_file::all_entries(file).map_err(|source| ChunkError::Safetensors {
                 path: path.to_owned(),
@@ -122,6 +122,11 @@ fn tensor_ranges(path: &Path, file: &[u8]) -> Result<Vec<Range<usize>>, ChunkErr
         return Ok(entries.into_iter().map(|entry| entry.range).collect());
     }
     Ok(Vec::new())
+}
+
+/// By its name: the format has no magic number.
+pub(crate) fn is_safetensors(path: &Path) -> bool {
+    path.extension().is_some_and(|name| name == "safetensors")
 }
 
 /// The lengths of the chunks of a file with these tensors.

@@ -1,12 +1,13 @@
 //! Model files: what is inside them, how they are made small, and how they are cut into chunks.
 //!
 //! Opens Hugging Face directories and GGUF files behind one [`ModelSource`], quantizes to GGUF,
-//! brings the tokenizer and the chat template, and cuts files along their tensors. Computes
-//! nothing with the weights: that is weft-infer's. Every file is taken for foreign: each length
-//! in it is held against the file before it is used.
+//! brings the tokenizer and the chat template, cuts files along their tensors, and codes a file
+//! as its difference from another. Computes nothing with the weights: that is weft-infer's. Every
+//! file is taken for foreign: each length in it is held against the file before it is used.
 
 mod chunk;
 mod config;
+mod delta;
 mod directory;
 mod dtype;
 mod error;
@@ -27,6 +28,7 @@ mod vocabulary;
 
 pub use chunk::{ChunkError, MIN_OWN_CHUNK_BYTES, chunk_map};
 pub use config::{Architecture, ConfigError, ModelConfig, RopeScaling};
+pub use delta::{ApplyError, DeltaError, DeltaSummary, ReadAt, apply_delta, encode_delta};
 pub use dtype::DType;
 pub use error::{OpenError, TensorError};
 pub use gguf::GgufError;

@@ -8,6 +8,7 @@ mod bodies;
 mod bundle;
 mod chunk_map;
 mod control;
+mod delta;
 mod folder;
 mod gguf_file;
 mod keys;
@@ -74,6 +75,14 @@ pub const TARGETS: &[Target] = &[
         memory_bytes: CODEC_BYTES,
         input_bytes: 8 * KIB,
         seeds: control::seeds,
+    },
+    Target {
+        name: "delta",
+        run: delta::delta,
+        // the tables of two groups, and a few times what one input makes
+        memory_bytes: 2 * MIB,
+        input_bytes: 4 * KIB,
+        seeds: delta::seeds,
     },
     Target {
         name: "text",

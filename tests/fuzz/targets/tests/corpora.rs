@@ -63,6 +63,7 @@ replays!(
     chunk_map,
     config,
     control,
+    delta,
     envelope,
     gguf,
     keys,
