@@ -1,7 +1,7 @@
 //! What checkers look at: every change of a disk and every chunk that was sent, in order.
 //! Kept only where somebody asks for it, since a large fleet would fill memory with it.
 
-use weft_core::{ChunkRef, Control, Disk, Message, Outcome, SlotPlan};
+use weft_core::{ChunkRef, Control, Disk, Input, Message, Outcome, Peer, SlotPlan};
 use weft_record::Hash;
 
 use crate::{disk::VirtualDisk, payload::Virtual, world::Outage};
@@ -77,6 +77,28 @@ pub enum Change {
         /// Of what was sent.
         digest: Hash,
     },
+    /// The node asked for a chunk.
+    Asked {
+        /// Whom.
+        to: usize,
+        /// Which.
+        chunk: ChunkRef,
+    },
+    /// The node no longer wants news of a file.
+    Unwanted(Hash),
+    /// The node heard what a neighbour fetches over the uplink.
+    Claimed {
+        /// Of whom.
+        from: usize,
+        /// Of which file.
+        file: Hash,
+        /// Which chunks; none if it fetches nothing any more.
+        chunks: Vec<u32>,
+    },
+    /// The node counts a neighbour among those that belong.
+    Admitted(usize),
+    /// The node knows that a neighbour is gone or belongs no more, or let go of it.
+    Left(usize),
     /// The node told a neighbour that it holds chunks that its disk does not hold.
     FalseClaim {
         /// To whom.
@@ -193,6 +215,46 @@ impl Journal {
         }
     }
 
+    /// An input is about to be handed to a node; a peer of it has this number.
+    pub(crate) fn given(
+        &mut self,
+        at_us: u64,
+        node: usize,
+        input: &Input<Virtual>,
+        number_of: impl Fn(&Peer) -> Option<usize>,
+    ) {
+        let change = match input {
+            Input::PeerDown(peer) => number_of(peer).map(Change::Left),
+            Input::Message(peer, Message::Control(Control::Claim { file, chunks, .. })) => {
+                let (file, chunks) = (*file, chunks.clone());
+                number_of(peer).map(|from| Change::Claimed { from, file, chunks })
+            }
+            // whoever has it all fetches nothing of it any more
+            Input::Message(peer, Message::Control(Control::Unwant(file))) => {
+                let (file, chunks) = (*file, Vec::new());
+                number_of(peer).map(|from| Change::Claimed { from, file, chunks })
+            }
+            _ => None,
+        };
+        if let Some(change) = change {
+            self.add(at_us, node, change);
+        }
+    }
+
+    /// A node asks for chunks of one file.
+    pub(crate) fn asked(
+        &mut self,
+        at_us: u64,
+        (node, to): (usize, usize),
+        file: Hash,
+        indexes: &[u32],
+    ) {
+        for &index in indexes {
+            let chunk = ChunkRef { file, index };
+            self.add(at_us, node, Change::Asked { to, chunk });
+        }
+    }
+
     /// A node hands a message to the network.
     pub(crate) fn sent(
         &mut self,
@@ -206,6 +268,10 @@ impl Journal {
             Message::Data(chunk, payload) => {
                 let (chunk, digest) = (*chunk, payload.digest);
                 self.add(at_us, node, Change::Sent { to, chunk, digest });
+                return;
+            }
+            Message::Control(Control::Unwant(file)) => {
+                self.add(at_us, node, Change::Unwanted(*file));
                 return;
             }
             Message::Control(Control::Gained { file, indexes }) => (

@@ -109,8 +109,8 @@ pub const LET_GO_POINTS: u32 = 30;
 pub const POINT_LEAK_US: u64 = 60_000_000;
 /// A peer that was let go is refused for this long.
 pub const BAN_US: u64 = 600_000_000;
-/// Peers of which is remembered, while they are away, what they cost and what they said
-/// that they hold: some of each kind.
+/// Peers of which is remembered, while they are away, what they cost, what they got and
+/// what they said that they hold: some of each kind.
 pub const ACCOUNTS: usize = 1024;
 
 /// What a member's records may cost: one for each signature that has to be checked, and

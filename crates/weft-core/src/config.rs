@@ -103,6 +103,8 @@ pub struct Status {
     pub chunks_corrupt: u64,
     /// Chunk bytes sent to peers since the start.
     pub bytes_served: u64,
+    /// Chunk bytes sent to each peer since the start.
+    pub bytes_served_by_peer: Vec<(Peer, u64)>,
     /// Peers let go for what they sent, since the start.
     pub peers_let_go: u64,
 }

@@ -61,6 +61,8 @@ pub struct Node<P> {
     pub(crate) holdings: Holdings,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
+    /// Chunk bytes sent to each peer.
+    pub(crate) served: Table<Peer, u64>,
     /// The disk refused something and no write has succeeded since.
     troubled: bool,
     pub(crate) operations: Operations<Pending<P>>,
@@ -140,6 +142,7 @@ impl<P: Payload> Node<P> {
             holdings: Holdings::default(),
             clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
+            served: Table::default(),
             troubled: false,
             operations: Operations::default(),
             outputs: VecDeque::new(),
@@ -269,6 +272,11 @@ impl<P: Payload> Node<P> {
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
             bytes_served: self.counters.bytes_served,
+            bytes_served_by_peer: self
+                .served
+                .iter()
+                .map(|(peer, bytes)| (*peer, *bytes))
+                .collect(),
             peers_let_go: self.accounts.let_go,
         }
     }

@@ -38,6 +38,9 @@ impl<P: Payload> Node<P> {
         match outcome {
             Outcome::Chunk(Some(payload)) => {
                 self.counters.bytes_served += payload.length();
+                if self.served.len() < bounds::ACCOUNTS || self.served.get(&to).is_some() {
+                    *self.served.entry(&to) += payload.length();
+                }
                 self.send(to, Message::Data(chunk, payload));
             }
             _ => self.send(to, Message::Absent(chunk)),

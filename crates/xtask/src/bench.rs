@@ -9,6 +9,8 @@ mod plot;
 mod records;
 mod report;
 mod sim;
+mod site;
+mod swarm;
 mod transfer;
 
 use std::process::ExitCode;
@@ -31,9 +33,24 @@ pub(crate) struct Options {
     /// With fidelity: only this story.
     #[arg(long)]
     case: Option<String>,
-    /// With fidelity: how often each story is played; the middle counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    /// With fidelity, swarm and site: how often each story is played; the middle counts.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// With swarm: nodes beside the publisher.
+    #[arg(long)]
+    leechers: Option<usize>,
+    /// With site: sites, the publisher's among them.
+    #[arg(long, default_value_t = 4)]
+    sites: usize,
+    /// With site: nodes of each site.
+    #[arg(long, default_value_t = 10)]
+    nodes: usize,
+    /// With swarm: what each line carries, in Mbit/s; with site, each uplink.
+    #[arg(long)]
+    mbit: Option<u64>,
+    /// With swarm and site: about so large is a release.
+    #[arg(long, default_value_t = 64)]
+    mib: usize,
 }
 
 type Bench = fn(&Options) -> Result<Vec<Figure>>;
@@ -46,6 +63,11 @@ const BENCHES: &[(&str, Bench)] = &[
     ("sim", |_| sim::run()),
     ("fidelity", fidelity::run),
     ("limits", |_| limits::run()),
+    ("swarm", swarm::run),
+    ("swarm-many", swarm::run_many),
+    ("swarm-killed", swarm::run_killed),
+    ("site", site::run),
+    ("site-killed", site::run_killed),
     ("build", |_| build::run()),
 ];
 

@@ -9,6 +9,7 @@ mod activation;
 mod agreement;
 mod blame;
 mod chunks;
+mod claims;
 mod convergence;
 mod floor;
 mod knowledge;
@@ -107,6 +108,7 @@ impl Watch {
             Box::new(order::Order::default()),
             Box::new(retry::Retry::default()),
             Box::new(chunks::Chunks),
+            Box::new(claims::Claims::default()),
             Box::new(membership::Membership),
             Box::new(floor::Floor::new(channel)),
             Box::new(refetch::Refetch),

@@ -7,7 +7,7 @@ use weft_core::{
 use weft_record::{JoinRequest, Name, Verdict};
 
 use super::{Happening, World};
-use crate::{log::Entry, payload::Virtual, topology::Timing, trace};
+use crate::{journal::Change, log::Entry, payload::Virtual, topology::Timing, trace};
 
 /// A disk operation.
 pub(super) const DISK_US: u64 = 300;
@@ -34,6 +34,9 @@ impl World {
                 let Some(other) = self.index_of(&peer) else {
                     return;
                 };
+                if let Some(journal) = &mut self.journal {
+                    journal.add(self.now_us, index, Change::Left(other));
+                }
                 if matches!(reason, DisconnectReason::Stranger | DisconnectReason::Full) {
                     let at_us = self.now_us + REDIAL_US;
                     self.push_to(at_us, index, |node, life| Happening::Redial {
@@ -68,6 +71,14 @@ impl World {
                 };
                 if let Some(neighbour) = self.neighbour_mut(index, other) {
                     neighbour.admitted = admitted;
+                }
+                if let Some(journal) = &mut self.journal {
+                    let change = if admitted {
+                        Change::Admitted(other)
+                    } else {
+                        Change::Left(other)
+                    };
+                    journal.add(self.now_us, index, change);
                 }
                 let entry = Entry {
                     now_us: self.now_us,

@@ -168,6 +168,10 @@ impl World {
             }
             return;
         }
+        if let Some(mut journal) = self.journal.take() {
+            journal.given(self.now_us, index, &input, |peer| self.index_of(peer));
+            self.journal = Some(journal);
+        }
         let (kind, about, detail) = trace::of_input(&input);
         let entry = Entry {
             now_us: self.now_us,

@@ -97,6 +97,9 @@ impl World {
         let Some(to) = self.index_of(&peer) else {
             return;
         };
+        if let Some(journal) = &mut self.journal {
+            journal.asked(self.now_us, (from, to), first.file, &indexes);
+        }
         for _ in &indexes {
             self.traffic.add(&Message::Get(first), CONTROL_BYTES);
         }

@@ -33,6 +33,11 @@ pub enum Happening {
     Kill(usize),
     /// The node starts, for the first time or again.
     Start(usize),
+    /// Of a place's nodes the one is killed that got most from other places; not the
+    /// publisher.
+    KillClaimer(usize),
+    /// All that were killed and not started start again.
+    StartKilled,
 }
 
 /// One story, told twice.

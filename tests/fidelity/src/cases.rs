@@ -36,6 +36,28 @@ pub fn smallest() -> Case {
     }
 }
 
+/// One LAN: a publisher, and so many others that want what it has.
+pub fn swarm(leechers: usize, line_megabits: u64, release_mib: usize) -> Case {
+    let mut case = lan();
+    case.name = "swarm";
+    case.about = "one publisher and many others, each on a line of its own";
+    case.places[0].nodes = leechers + 1;
+    case.line_bytes_per_sec = megabits(line_megabits);
+    case.release_mib = release_mib;
+    case
+}
+
+/// So many sites of so many nodes behind thin uplinks; the publisher is one of the first.
+pub fn sites(sites: usize, nodes: usize, uplink_megabits: u64, release_mib: usize) -> Case {
+    Case {
+        name: "sites",
+        about: "sites behind thin uplinks; 40 ms between sites",
+        places: places(sites, nodes, uplink_megabits, uplink_megabits, 20),
+        release_mib,
+        ..story()
+    }
+}
+
 fn lan() -> Case {
     Case {
         name: "lan",

@@ -111,7 +111,14 @@ impl Lab {
     /// What passed each place's uplink so far, by the kernel's count.
     pub(crate) fn bytes(&self) -> Result<Vec<SiteBytes>> {
         let places = self.places.iter();
-        places.map(|place| place.inside(uplink_bytes)?).collect()
+        places
+            .map(|place| place.inside(|| bytes_of("wan"))?)
+            .collect()
+    }
+
+    /// What a node's line sent so far, by the kernel's count.
+    pub(crate) fn sent_bytes(&self, node: usize) -> Result<u64> {
+        Ok(self.nodes[node].inside(|| bytes_of("eth0"))??.up)
     }
 }
 
@@ -152,7 +159,9 @@ fn build_node(node: &Namespace, home: &Namespace, place: usize, number: usize) -
     let peer = format!("netns {}", home.name());
     node.ip(&format!("link add eth0 type veth peer name {port} {peer}"))?;
     home.ip(&format!("link set {port} master lan up"))?;
-    node.ip(&format!("address add {} dev eth0", address(place, number)))?;
+    // the prefix tells the node who is on its LAN; the kernel's own route has no congctl
+    let own = address(place, number);
+    node.ip(&format!("address add {own}/24 dev eth0 noprefixroute"))?;
     node.ip("link set eth0 up")?;
     // by route: a namespace may not choose among all that the kernel has
     let lan = gateway(place);
@@ -178,13 +187,14 @@ fn limit(namespace: &Namespace, device: &str, bytes_per_sec: u64) -> Result<()> 
     ))
 }
 
-/// The counters of the device `wan`, of the thread's own namespace.
-fn uplink_bytes() -> Result<SiteBytes> {
+/// The counters of a device of the thread's own namespace.
+fn bytes_of(device: &str) -> Result<SiteBytes> {
     let text = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let name = format!("{device}:");
     let line = text
         .lines()
-        .find_map(|line| line.trim().strip_prefix("wan:"));
-    let line = line.context("the place has no uplink")?;
+        .find_map(|line| line.trim().strip_prefix(&name));
+    let line = line.with_context(|| format!("there is no {device}"))?;
     let counters: Vec<u64> = line
         .split_whitespace()
         .map_while(|word| word.parse().ok())

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::case::Case;
+
 /// What passed a place's uplink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SiteBytes {
@@ -35,8 +37,56 @@ pub struct Outcome {
     pub activated: Vec<Duration>,
     /// What passed each place's uplink until the last had everything.
     pub bytes: Vec<SiteBytes>,
+    /// Chunk bytes that nodes of other places sent to each place.
+    pub chunk_bytes: Vec<u64>,
+    /// Chunk bytes that the publisher sent.
+    pub publisher_chunk_bytes: u64,
     /// Where it came from.
     pub fetched: Fetched,
+}
+
+/// What each node sent to each other one, in chunk bytes: what a node counted before it was
+/// killed counts too.
+#[derive(Clone, Debug)]
+pub(crate) struct Served(Vec<Vec<u64>>);
+
+impl Served {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self(vec![vec![0; nodes]; nodes])
+    }
+
+    pub(crate) fn add(&mut self, from: usize, to: usize, bytes: u64) {
+        self.0[from][to] += bytes;
+    }
+
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let rows = self.0.iter().zip(&before.0);
+        let row = |(after, before): (&Vec<u64>, &Vec<u64>)| {
+            let cells = after.iter().zip(before);
+            cells
+                .map(|(after, before)| after.saturating_sub(*before))
+                .collect()
+        };
+        Self(rows.map(row).collect())
+    }
+
+    pub(crate) fn by_publisher(&self) -> u64 {
+        self.0[0].iter().sum()
+    }
+
+    /// Into each place, from others.
+    pub(crate) fn over_uplinks(&self, case: &Case) -> Vec<u64> {
+        let mut bytes = vec![0; case.places.len()];
+        for (from, row) in self.0.iter().enumerate() {
+            for (to, sent) in row.iter().enumerate() {
+                let (to, from) = (case.place_of(to).0, case.place_of(from).0);
+                if from != to {
+                    bytes[to] += sent;
+                }
+            }
+        }
+        bytes
+    }
 }
 
 /// Where what all nodes fetched came from.

@@ -11,10 +11,12 @@ use serde_json::Value;
 
 use crate::{
     case::{Case, Happening},
+    goodput::goodput,
+    idle::CpuTime,
     interrupt,
     lab::{Lab, address},
     node::{Node, PORT},
-    outcome::{Fetched, Outcome},
+    outcome::{Fetched, Outcome, Served},
     release::PackedRelease,
 };
 
@@ -23,6 +25,62 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// An import of a release that was published before must be over everywhere by then.
 const RELEASE_LIMIT: Duration = Duration::from_mins(2);
+
+/// One of many rounds that the same nodes play.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// All bytes that the publisher's line sent.
+    pub publisher_wire_bytes: u64,
+    /// Part of this machine's time that nobody used meanwhile.
+    pub idle: f64,
+    /// What one plain TCP flow carries, bytes a second: from one place to the next, or from
+    /// one node to the next if there is one place. It was measured before all rounds.
+    pub goodput_bytes_per_sec: f64,
+}
+
+/// Plays each release as a round of its own, by the same nodes; everybody begins a round
+/// without anything of it.
+pub fn run_rounds(
+    case: &Case,
+    weft: &Path,
+    releases: &[PackedRelease],
+    seed: u64,
+    told: &mut dyn FnMut(&Round),
+) -> Result<()> {
+    interrupt::watch();
+    let folder = tempfile::tempdir()?;
+    let lab = Lab::new(case, seed)?;
+    let mut fleet = Fleet::enroll(case, &lab, weft, folder.path())?;
+    fleet.prepare()?;
+    lab.limit(case)?;
+    let to = if case.places.len() > 1 {
+        case.places[0].nodes
+    } else {
+        1
+    };
+    let (place, number) = case.place_of(to);
+    let goodput_bytes_per_sec = goodput(&lab, 0, to, &address(place, number))?;
+    for release in releases {
+        let (wire, cpu) = (lab.sent_bytes(0)?, CpuTime::now()?);
+        let outcome = fleet.play(release)?;
+        let round = Round {
+            publisher_wire_bytes: lab.sent_bytes(0)? - wire,
+            idle: CpuTime::now()?.idle_since(cpu),
+            goodput_bytes_per_sec,
+            outcome,
+        };
+        let overflowed = lab.wire().overflowed();
+        ensure!(
+            overflowed == 0,
+            "the wire itself lost {overflowed} packets: this machine is too slow"
+        );
+        told(&round);
+        fleet.start_killed()?;
+    }
+    Ok(())
+}
 
 /// Plays it with this binary and these releases.
 pub fn run(case: &Case, weft: &Path, releases: &[PackedRelease], seed: u64) -> Result<Outcome> {
@@ -54,6 +112,12 @@ pub(crate) struct Fleet<'a> {
     case: &'a Case,
     lab: &'a Lab,
     nodes: Vec<Node>,
+    keys: Vec<Value>,
+    /// What nodes counted before they were killed.
+    served: Served,
+    killed: Vec<usize>,
+    /// Releases published so far.
+    published: u64,
 }
 
 impl<'a> Fleet<'a> {
@@ -91,7 +155,19 @@ impl<'a> Fleet<'a> {
             let peer_id = peer_id.as_str().context("no peer id")?;
             places.push(format!("{place}/p2p/{peer_id}"));
         }
-        let mut fleet = Self { case, lab, nodes };
+        let mut keys = Vec::new();
+        for node in &mut nodes {
+            keys.push(node.status(lab)?["key"].clone());
+        }
+        let mut fleet = Self {
+            case,
+            lab,
+            nodes,
+            keys,
+            served: Served::new(count),
+            killed: Vec::new(),
+            published: 0,
+        };
         fleet.wait_linked(&|_| true)?;
         Ok(fleet)
     }
@@ -153,10 +229,10 @@ impl<'a> Fleet<'a> {
     }
 
     fn play(&mut self, release: &PackedRelease) -> Result<Outcome> {
-        let before = self.lab.bytes()?;
+        let (before, served_before) = (self.lab.bytes()?, self.all_served()?);
         // the first head of a channel has the number 0
-        let seq = self.case.releases as u64 - 1;
-        let _publishing = self.publish(release)?;
+        let seq = self.published;
+        let mut publishing = self.publish(release)?;
         let accepted = |event: &Value| event["seq"].as_u64() == Some(seq);
         let begin = loop {
             let head = self.nodes[0].event(self.lab, "head_accepted", accepted)?;
@@ -165,6 +241,8 @@ impl<'a> Fleet<'a> {
             }
             interrupt::sleep_until(Instant::now() + Duration::from_millis(20))?;
         };
+        // its import is over when the head is out
+        publishing.0.wait()?;
         let id = self.target()?;
         let mut happenings = self.case.happenings.iter().peekable();
         let mut completed = vec![None; self.nodes.len()];
@@ -191,6 +269,7 @@ impl<'a> Fleet<'a> {
         }
         let after = self.lab.bytes()?;
         let fetched = self.fetched()?;
+        let served = self.all_served()?.since(&served_before);
         let mut activated = vec![None; self.nodes.len()];
         while activated[1..].contains(&None) {
             ensure!(
@@ -220,8 +299,71 @@ impl<'a> Fleet<'a> {
                 .zip(before)
                 .map(|(after, before)| after.since(before))
                 .collect(),
+            chunk_bytes: served.over_uplinks(self.case),
+            publisher_chunk_bytes: served.by_publisher(),
             fetched,
         })
+    }
+
+    /// What each node sent to each so far.
+    fn all_served(&mut self) -> Result<Served> {
+        let mut served = self.served.clone();
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].is_running() {
+                self.count_served(index, &mut served)?;
+            }
+        }
+        Ok(served)
+    }
+
+    fn count_served(&mut self, from: usize, served: &mut Served) -> Result<()> {
+        let status = self.nodes[from].status(self.lab)?;
+        let counts = status["node"]["bytes_served_by_peer"].as_array();
+        for count in counts.context("no count of what it served")? {
+            if let Some(to) = self.keys.iter().position(|key| *key == count[0]) {
+                served.add(from, to, count[1].as_u64().unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, node: usize) -> Result<()> {
+        let mut served = self.served.clone();
+        self.count_served(node, &mut served)?;
+        self.served = served;
+        self.nodes[node].kill();
+        self.killed.push(node);
+        Ok(())
+    }
+
+    fn start_killed(&mut self) -> Result<()> {
+        for node in std::mem::take(&mut self.killed) {
+            self.nodes[node].launch(self.lab)?;
+        }
+        Ok(())
+    }
+
+    /// The node of a place that got most chunks from other places.
+    fn claimer(&mut self, place: usize) -> Result<Option<usize>> {
+        let mut best = None;
+        for index in 1..self.nodes.len() {
+            if self.case.place_of(index).0 != place || !self.nodes[index].is_running() {
+                continue;
+            }
+            let status = self.nodes[index].status(self.lab)?;
+            let counts = status["node"]["channels"][0]["fetch"]["chunks_by_peer"].clone();
+            let is_near = |key: &Value| {
+                let other = self.keys.iter().position(|known| known == key);
+                other.is_some_and(|other| self.case.place_of(other).0 == place)
+            };
+            let afar = counts.as_array().into_iter().flatten();
+            let afar = afar.filter(|count| !is_near(&count[0]));
+            let chunks: u64 = afar.filter_map(|count| count[1].as_u64()).sum();
+            if best.is_none_or(|(most, _)| chunks > most) {
+                best = Some((chunks, index));
+            }
+        }
+        Ok(best.map(|(_, index)| index))
     }
 
     /// Where everybody has what it fetched from.
@@ -263,14 +405,24 @@ impl<'a> Fleet<'a> {
         match happening {
             Happening::Cut(place) => self.lab.wire().cut(place, true),
             Happening::Mend(place) => self.lab.wire().cut(place, false),
-            Happening::Kill(node) => self.nodes[node].kill(),
-            Happening::Start(node) => self.nodes[node].launch(self.lab)?,
+            Happening::Kill(node) => self.kill(node)?,
+            Happening::Start(node) => {
+                self.killed.retain(|killed| *killed != node);
+                self.nodes[node].launch(self.lab)?;
+            }
+            Happening::KillClaimer(place) => {
+                if let Some(node) = self.claimer(place)? {
+                    self.kill(node)?;
+                }
+            }
+            Happening::StartKilled => self.start_killed()?,
         }
         Ok(())
     }
 
     /// Begins to publish; the process goes on by itself.
-    pub(crate) fn publish(&self, release: &PackedRelease) -> Result<Call> {
+    pub(crate) fn publish(&mut self, release: &PackedRelease) -> Result<Call> {
+        self.published += 1;
         let node = &self.nodes[0];
         let key = node.home().join("admin.key");
         let (key, pack) = (key.to_string_lossy(), release.path.to_string_lossy());

@@ -8,7 +8,7 @@ use weft_sim::{Admin, NetworkModel, NodeSpec, Outage, Site, VirtualDisk, World};
 
 use crate::{
     case::{Case, Happening},
-    outcome::{Fetched, Outcome, SiteBytes},
+    outcome::{Fetched, Outcome, Served, SiteBytes},
     release::PackedRelease,
 };
 
@@ -109,13 +109,15 @@ fn play(
             .collect()
     };
     let (before, begin_us) = (bytes(world), world.now_us());
+    let mut tally = Tally::new(world);
+    let served_before = tally.served(world);
     let first_event = world.events.len();
     let (id, command) = admin.publish(&release.release);
     world.command(0, command);
     for (after, happening) in &case.happenings {
         let wait_us = (begin_us + after.as_micros() as u64).saturating_sub(world.now_us());
         world.run(wait_us, |_| false);
-        happen(world, *happening, sites);
+        tally.happen(world, case, *happening, sites);
     }
     let count = case.node_count();
     let mut times = Times {
@@ -136,6 +138,7 @@ fn play(
     );
     let after = bytes(world);
     let fetched = fetched(world, admin);
+    let served = tally.served(world).since(&served_before);
     let active = world.run(limit_us, |world| {
         times.see(world, id);
         !times.activated[1..].contains(&None)
@@ -157,6 +160,8 @@ fn play(
             .zip(before)
             .map(|(after, before)| after.since(before))
             .collect(),
+        chunk_bytes: served.over_uplinks(case),
+        publisher_chunk_bytes: served.by_publisher(),
         fetched,
     })
 }
@@ -177,13 +182,87 @@ fn fetched(world: &World, admin: &Admin) -> Fetched {
     all
 }
 
-fn happen(world: &mut World, happening: Happening, sites: &[usize]) {
-    match happening {
-        Happening::Cut(place) => world.silence(sites[place]),
-        Happening::Mend(place) => world.end_silence(sites[place]),
-        Happening::Kill(node) => world.stop(node, Outage::Kill),
-        Happening::Start(node) => world.start(node),
+/// What outlasts the nodes that are killed.
+struct Tally {
+    served: Served,
+    killed: Vec<usize>,
+}
+
+impl Tally {
+    fn new(world: &World) -> Self {
+        Self {
+            served: Served::new(world.node_count()),
+            killed: Vec::new(),
+        }
     }
+
+    fn happen(&mut self, world: &mut World, case: &Case, happening: Happening, sites: &[usize]) {
+        match happening {
+            Happening::Cut(place) => world.silence(sites[place]),
+            Happening::Mend(place) => world.end_silence(sites[place]),
+            Happening::Kill(node) => self.kill(world, node),
+            Happening::Start(node) => {
+                self.killed.retain(|killed| *killed != node);
+                world.start(node);
+            }
+            Happening::KillClaimer(place) => {
+                let nodes = 1..world.node_count();
+                let claimer = nodes
+                    .filter(|node| case.place_of(*node).0 == place)
+                    .max_by_key(|node| from_afar(world, case, *node));
+                if let Some(node) = claimer {
+                    self.kill(world, node);
+                }
+            }
+            Happening::StartKilled => {
+                for node in std::mem::take(&mut self.killed) {
+                    world.start(node);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, world: &mut World, node: usize) {
+        count_served(world, node, &mut self.served);
+        world.stop(node, Outage::Kill);
+        self.killed.push(node);
+    }
+
+    /// With what nodes that run count themselves.
+    fn served(&self, world: &World) -> Served {
+        let mut served = self.served.clone();
+        for node in 0..world.node_count() {
+            count_served(world, node, &mut served);
+        }
+        served
+    }
+}
+
+fn count_served(world: &World, from: usize, served: &mut Served) {
+    let status = world.node(from).map(weft_core::Node::status);
+    for (peer, bytes) in status
+        .into_iter()
+        .flat_map(|status| status.bytes_served_by_peer)
+    {
+        if let Some(to) = (0..world.node_count()).find(|node| world.key(*node) == peer) {
+            served.add(from, to, bytes);
+        }
+    }
+}
+
+/// Chunks that a node got from other places.
+fn from_afar(world: &World, case: &Case, node: usize) -> u64 {
+    let place = case.place_of(node).0;
+    let is_near = |peer| {
+        let mut others = 0..world.node_count();
+        others.any(|other| case.place_of(other).0 == place && world.key(other) == peer)
+    };
+    let status = world.node(node).map(weft_core::Node::status);
+    let fetches = status.into_iter().flat_map(|status| status.channels);
+    let counts = fetches.filter_map(|channel| channel.fetch);
+    let counts = counts.flat_map(|fetch| fetch.chunks_by_peer);
+    let afar = counts.filter(|(peer, _)| !is_near(*peer));
+    afar.map(|(_, chunks)| chunks).sum()
 }
 
 /// When things happened, by node, in virtual microseconds.

@@ -8,12 +8,14 @@ use weft_sim::NetworkModel;
 
 use super::{
     Figure, Options,
-    transfer::{Shape, random_model},
+    transfer::{Shape, random_model, random_weights},
 };
 use crate::shell;
 
 /// The packet losses of a round are those of this seed and its number.
 const SEED: u64 = 1;
+/// Real rounds of each story.
+const ROUNDS: usize = 3;
 /// Chance plays a part on both sides; a simulated round costs a fraction of a second.
 const SIMULATED_ROUNDS: u64 = 9;
 /// KiB of a layer of a narrow model.
@@ -34,16 +36,12 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     );
     let weft = shell::weft()?;
     let folder = tempfile::tempdir()?;
-    let mut packs = Packs {
-        weft: &weft,
-        folder: folder.path(),
-        made: BTreeMap::new(),
-    };
+    let mut packs = Packs::new(&weft, folder.path());
     let mut figures = Vec::new();
     for case in cases {
         let releases = packs.of(case)?;
         let mut rounds = Vec::new();
-        for round in 0..options.rounds as u64 {
+        for round in 0..options.rounds.unwrap_or(ROUNDS) as u64 {
             let real = weft_fidelity::run_real(case, &weft, &releases, SEED + round)
                 .with_context(|| format!("the story {}", case.name))?;
             eprintln!("{} {}: {}", case.name, round + 1, told(&real));
@@ -140,13 +138,32 @@ fn told(outcome: &Outcome) -> String {
 }
 
 /// Packed releases by size.
-struct Packs<'a> {
+pub(super) struct Packs<'a> {
     weft: &'a Path,
     folder: &'a Path,
     made: BTreeMap<usize, Vec<PackedRelease>>,
 }
 
-impl Packs<'_> {
+impl<'a> Packs<'a> {
+    pub(super) fn new(weft: &'a Path, folder: &'a Path) -> Self {
+        let made = BTreeMap::new();
+        Self { weft, folder, made }
+    }
+
+    /// So many that share nothing.
+    pub(super) fn different(&self, case: &Case, count: usize) -> Result<Vec<PackedRelease>> {
+        let layers = (case.release_mib * 1024 / LAYER_KIB).max(1);
+        let one = |number: usize| {
+            let model = self.folder.join(format!("model-{number}"));
+            random_weights(&model, Shape::narrow(layers), 0, 1 + number as u64)?;
+            let out = self.folder.join(format!("different-{number}.weft"));
+            pack(self.weft, &model, &out, &format!("1.{number}.0"))?;
+            std::fs::remove_dir_all(&model)?;
+            PackedRelease::read(&out)
+        };
+        (0..count).map(one).collect()
+    }
+
     fn of(&mut self, case: &Case) -> Result<Vec<PackedRelease>> {
         let made = self.made.entry(case.release_mib).or_default();
         let layers = (case.release_mib * 1024 / LAYER_KIB).max(1);

@@ -107,7 +107,7 @@ impl Report {
             "\nCommit {}, {}. Repeat with `cargo xtask bench {}`.\n\n{}",
             self.commit,
             self.machine,
-            self.bench,
+            repeat(&self.bench),
             self.table()
         );
         std::fs::write(
@@ -116,6 +116,14 @@ impl Report {
         )?;
         Ok(())
     }
+}
+
+/// The bench and what was asked of it beside.
+fn repeat(bench: &str) -> String {
+    let words = std::env::args().skip(2);
+    let words = words.filter(|word| word != bench && word != "--write" && word != "--json");
+    let words = std::iter::once(bench.to_owned()).chain(words);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Four significant digits: more would be noise.

@@ -269,6 +269,11 @@ impl Shape {
 /// Writes a Hugging Face directory with random F16 weights and the demo's tokenizer. The
 /// last `changed` layers are other ones than in a model of which none is changed.
 pub(crate) fn random_model(dir: &Path, shape: Shape, changed: usize) -> Result<()> {
+    random_weights(dir, shape, changed, 0)
+}
+
+/// The same, with another seed for other weights throughout.
+pub(crate) fn random_weights(dir: &Path, shape: Shape, changed: usize, seed: u64) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let asset = super::infer::newest_asset()?;
     for name in ["tokenizer.json", "tokenizer_config.json"] {
@@ -315,7 +320,7 @@ pub(crate) fn random_model(dir: &Path, shape: Shape, changed: usize) -> Result<(
         }
     }
     let first_changed = format!("model.layers.{}.", layers.saturating_sub(changed));
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ seed.wrapping_mul(CHANGED);
     let data: HashMap<String, (Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, dims)| {
