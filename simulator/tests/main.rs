@@ -7,6 +7,7 @@ mod catch_up;
 mod compromise;
 mod faults;
 mod harness;
+mod limits;
 mod membership;
 mod networks;
 mod page;

@@ -87,6 +87,9 @@ pub const UNPLACED: usize = 16;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
 
+/// Windows of a timetable: one an hour of every day.
+pub const WINDOWS: usize = 168;
+
 /// Longest announcement: a Head, Control or Revoke, or a Root of a small mesh; longer
 /// records come by catch-up alone.
 pub const ANNOUNCEMENT_BYTES: usize = 32 * 1024;

@@ -49,10 +49,11 @@ impl<P: Payload> Node<P> {
     /// no longer can, to the others.
     pub(crate) fn may_ask_afar(&mut self, file: Hash, view: &View) -> bool {
         let now_us = self.now_us;
+        let is_paused = self.fetches_nothing_by(Path::Wan);
         let Some(state) = self.files.get_mut(&file) else {
             return false;
         };
-        if !view.reaches_afar {
+        if !view.reaches_afar || is_paused {
             // what it has just got is not known to the others yet
             if state.claim.is_some() && self.claimed(&file).is_empty() {
                 self.withdraw_claim(file);

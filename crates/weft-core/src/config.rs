@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, MeshId, Name, RecordId, TimeFloor};
 
-use crate::{io::Slots, limit::Limits, message::Peer};
+use crate::{
+    io::Slots,
+    limit::{Caps, LimitedBy, Limits},
+    message::Peer,
+};
 
 /// Fixed at creation.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub seed: u64,
     /// Seconds since 1970 at `now_us == 0`, by the system's clock.
     pub wall_at_zero_s: u64,
+    /// What a clock on the wall shows at `now_us == 0`: seconds since 1970 began there.
+    pub local_at_zero_s: u64,
     /// With what it asks to be enrolled, while it is not.
     pub invitation: Option<JoinRequest>,
     /// This node's driver answers [`crate::Output::Enroll`].
@@ -97,6 +103,10 @@ pub struct Status {
     pub channels: Vec<ChannelStatus>,
     /// What the owner lets transfers take.
     pub limits: Limits,
+    /// The caps that count at the moment...
+    pub caps: Caps,
+    /// ...and why, if others stand first in the limits.
+    pub limited_by: Option<LimitedBy>,
     /// Records refused since the start.
     pub records_refused: u64,
     /// Chunks thrown away because their digest was wrong, since the start.

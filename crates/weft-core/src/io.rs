@@ -56,6 +56,9 @@ pub enum Command {
     Import(Vec<Vec<u8>>),
     /// Let transfers take this from now on.
     Limit(Limits),
+    /// A clock on the wall shows so much at `now_us == 0`, see [`crate::Config::local_at_zero_s`]:
+    /// the hour has changed for the summer, or somebody has set the clock.
+    LocalTime(u64),
     /// The model in the active slot of this channel misbehaved while it answered
     /// (non-finite logits, a file that no longer reads): probe it again now.
     Suspect(Name),
@@ -84,8 +87,8 @@ pub enum Output<P> {
     /// Hold this request against the invitations given out here, and enroll its node if it
     /// is in order: answer [`Outcome::Enrolled`]. Only where [`crate::Config::registrar`] is set.
     Enroll(OpId, JoinRequest),
-    /// Transfers under way keep to these caps from now on. Not told while nothing is capped
-    /// from the start.
+    /// Transfers under way keep to these caps from now on; until the first of these nothing
+    /// is capped. Where a cap is 0, what is under way is given up.
     Limit(Caps),
     /// Something worth showing or logging.
     Event(Event),

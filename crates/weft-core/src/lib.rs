@@ -34,6 +34,7 @@ mod score;
 mod serve;
 mod table;
 mod target;
+mod timetable;
 mod told;
 mod transfer;
 mod warm;
@@ -47,7 +48,8 @@ pub use io::{
     ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,
     OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
 };
-pub use limit::{Caps, Direction, Limits, LimitsError};
+pub use limit::{Caps, Direction, LimitedBy, Limits, LimitsError};
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};
+pub use timetable::Window;
 pub use warm::{Next, STEPS as WARM_STEPS};

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bounds,
     io::{Output, Path},
     message::Payload,
     node::Node,
+    timetable::{self, Window},
 };
 
 /// What the owner lets transfers take; what is left out is not limited.
@@ -14,6 +16,20 @@ use crate::{
 pub struct Limits {
     /// Most bytes a second.
     pub caps: Caps,
+    /// Hours with other caps over the uplink; of several that hold the first counts.
+    pub timetable: Vec<Window>,
+    /// The uplink is metered: no chunk crosses it, either way. Heads and records do.
+    pub metered: bool,
+}
+
+/// Why other caps are in force than those that stand first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// The uplink is metered.
+    Metered,
+    /// A window of the timetable.
+    Timetable,
 }
 
 /// Most bytes a second, each way over each kind of path: chunks and blobs with their frames.
@@ -48,7 +64,10 @@ impl Limits {
             lan_fetch_bytes_per_sec: Some(bytes_per_sec),
             ..Caps::default()
         };
-        Self { caps }
+        Self {
+            caps,
+            ..Self::default()
+        }
     }
 
     /// Whether they can be meant so.
@@ -68,7 +87,31 @@ impl Limits {
         if caps.contains(&Some(0)) {
             return Err(LimitsError::Zero);
         }
+        if self.timetable.len() > bounds::WINDOWS {
+            return Err(LimitsError::Windows(self.timetable.len()));
+        }
+        if !self.timetable.iter().all(Window::is_valid) {
+            return Err(LimitsError::Window);
+        }
         Ok(())
+    }
+
+    /// The caps that count at this local time, why, and at what local time to look again.
+    pub(crate) fn in_force(&self, local_s: u64) -> (Caps, Option<LimitedBy>, u64) {
+        let (window, again_s) = timetable::at(&self.timetable, local_s);
+        let mut caps = self.caps;
+        let mut by = None;
+        if let Some(window) = window {
+            caps.fetch_bytes_per_sec = window.fetch_bytes_per_sec;
+            caps.serve_bytes_per_sec = window.serve_bytes_per_sec;
+            by = Some(LimitedBy::Timetable);
+        }
+        if self.metered {
+            caps.fetch_bytes_per_sec = Some(0);
+            caps.serve_bytes_per_sec = Some(0);
+            by = Some(LimitedBy::Metered);
+        }
+        (caps, by, again_s)
     }
 }
 
@@ -79,6 +122,12 @@ pub enum LimitsError {
     /// A cap of nothing.
     #[error("a cap of 0 would never move anything; leave it out to have none")]
     Zero,
+    /// Too many windows.
+    #[error("a timetable of {0} windows; at most {most} are read", most = bounds::WINDOWS)]
+    Windows(usize),
+    /// Days or minutes that do not exist.
+    #[error("a window of the timetable has days or minutes that do not exist")]
+    Window,
 }
 
 impl Caps {
@@ -93,6 +142,15 @@ impl Caps {
     }
 }
 
+/// What counts at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InForce {
+    pub(crate) caps: Caps,
+    pub(crate) by: Option<LimitedBy>,
+    /// It has to be looked again then.
+    again_us: u64,
+}
+
 /// The buckets that requests are taken from.
 #[derive(Clone, Debug)]
 pub(crate) struct Buckets {
@@ -101,11 +159,11 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    pub(crate) fn new(caps: &Caps, now_us: u64) -> Self {
-        let bucket = |path| TokenBucket::new(caps.of(Direction::Fetch, path), now_us);
+    /// Nothing is capped.
+    pub(crate) fn new(now_us: u64) -> Self {
         Self {
-            lan: bucket(Path::Lan),
-            wan: bucket(Path::Wan),
+            lan: TokenBucket::new(None, now_us),
+            wan: TokenBucket::new(None, now_us),
         }
     }
 
@@ -150,15 +208,61 @@ impl<P: Payload> Node<P> {
     /// The owner wants it otherwise from now on.
     pub(crate) fn limit(&mut self, limits: Limits) {
         self.config.limits = limits;
-        let caps = self.config.limits.caps;
-        self.buckets.set(&caps, self.now_us);
-        self.emit(Output::Limit(caps));
+        self.keep_limits();
     }
 
-    pub(crate) fn limit_from_the_start(&mut self) {
-        let caps = self.config.limits.caps;
-        if caps != Caps::default() {
-            self.emit(Output::Limit(caps));
+    /// The clock on the wall says something else than it was thought to.
+    pub(crate) fn set_local_time(&mut self, local_at_zero_s: u64) {
+        self.config.local_at_zero_s = local_at_zero_s;
+        self.keep_limits();
+    }
+
+    pub(crate) fn limits_due_us(&self) -> u64 {
+        self.in_force.again_us
+    }
+
+    pub(crate) fn run_limit_timers(&mut self) {
+        if self.in_force.again_us <= self.now_us {
+            self.keep_limits();
+        }
+    }
+
+    /// Finds out which caps count now, and sees to it that they do.
+    pub(crate) fn keep_limits(&mut self) {
+        let zero_s = self.config.local_at_zero_s;
+        let local_s = zero_s.saturating_add(self.now_us / 1_000_000);
+        let (caps, by, again_s) = self.config.limits.in_force(local_s);
+        let again_us = again_s.saturating_sub(zero_s).saturating_mul(1_000_000);
+        let before = std::mem::replace(&mut self.in_force, InForce { caps, by, again_us });
+        if before.caps == caps {
+            return;
+        }
+        self.buckets.set(&caps, self.now_us);
+        self.emit(Output::Limit(caps));
+        let paused = |caps: &Caps| caps.serve_bytes_per_sec == Some(0);
+        if paused(&before.caps) && !paused(&caps) {
+            self.tell_bits_afar();
+        }
+    }
+
+    /// Whether no chunk may be fetched by this path.
+    pub(crate) fn fetches_nothing_by(&self, path: Path) -> bool {
+        self.in_force.caps.of(Direction::Fetch, path) == Some(0)
+    }
+
+    /// Whether no chunk may be served by this path.
+    pub(crate) fn serves_nothing_by(&self, path: Path) -> bool {
+        self.in_force.caps.of(Direction::Serve, path) == Some(0)
+    }
+
+    /// Peers beyond the LAN that want to know what is here were not told for a while.
+    fn tell_bits_afar(&mut self) {
+        for file in self.files.keys().copied().collect::<Vec<_>>() {
+            for peer in self.wanting(&file) {
+                if self.path_of(&peer) == Some(Path::Wan) {
+                    self.tell_bits(peer, file);
+                }
+            }
         }
     }
 }
@@ -195,11 +299,11 @@ impl TokenBucket {
     /// Takes `bytes` if the bucket is not in debt.
     fn take(&mut self, bytes: u64, now_us: u64) -> bool {
         self.refill(now_us);
-        if self.rate_bytes_per_sec.is_none() {
-            return true;
-        }
-        if self.tokens < 0 {
-            return false;
+        match self.rate_bytes_per_sec {
+            None => return true,
+            Some(0) => return false,
+            Some(_) if self.tokens < 0 => return false,
+            Some(_) => {}
         }
         self.tokens -= i128::from(bytes) * 1_000_000;
         true
@@ -250,11 +354,81 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_of_zero_sends_one_chunk_and_then_waits() {
+    fn a_cap_of_zero_lets_nothing_pass() {
         let mut bucket = TokenBucket::new(Some(0), 0);
-        assert!(bucket.take(1, 0));
+        assert!(!bucket.take(1, 0));
+        assert_eq!(bucket.ready_us(), u64::MAX);
         assert!(!bucket.take(1, 1_000_000_000));
         bucket.set_rate(None, 1_000_000_001);
         assert!(bucket.take(1 << 40, 1_000_000_002));
+    }
+
+    #[test]
+    fn what_is_metered_passes_in_no_window() {
+        let night = Window {
+            days: 0x7f,
+            from_minute: 0,
+            until_minute: 360,
+            fetch_bytes_per_sec: None,
+            serve_bytes_per_sec: Some(5),
+        };
+        let mut limits = Limits::fetching(7);
+        limits.timetable.push(night);
+        let (caps, by, again_s) = limits.in_force(3_600);
+        assert_eq!((by, again_s), (Some(LimitedBy::Timetable), 6 * 3_600));
+        assert_eq!(
+            (caps.fetch_bytes_per_sec, caps.serve_bytes_per_sec),
+            (None, Some(5))
+        );
+        assert_eq!(
+            caps.lan_fetch_bytes_per_sec,
+            Some(7),
+            "the LAN has no hours"
+        );
+        let (caps, by, _) = limits.in_force(6 * 3_600);
+        assert_eq!((caps, by), (limits.caps, None));
+        limits.metered = true;
+        let (caps, by, _) = limits.in_force(3_600);
+        assert_eq!(by, Some(LimitedBy::Metered));
+        assert_eq!(
+            (caps.fetch_bytes_per_sec, caps.serve_bytes_per_sec),
+            (Some(0), Some(0))
+        );
+        assert_eq!(caps.lan_fetch_bytes_per_sec, Some(7));
+    }
+
+    #[test]
+    fn limits_that_cannot_be_meant_are_refused() {
+        assert_eq!(Limits::fetching(1).check(), Ok(()));
+        assert_eq!(Limits::fetching(0).check(), Err(LimitsError::Zero));
+        let window = |days, from_minute, until_minute| Window {
+            days,
+            from_minute,
+            until_minute,
+            fetch_bytes_per_sec: None,
+            serve_bytes_per_sec: None,
+        };
+        let checked = |window: Window, count: usize| {
+            let timetable = vec![window; count];
+            let limits = Limits {
+                timetable,
+                ..Limits::default()
+            };
+            limits.check()
+        };
+        assert_eq!(checked(window(1, 0, 1_440), bounds::WINDOWS), Ok(()));
+        let many = bounds::WINDOWS + 1;
+        assert_eq!(
+            checked(window(1, 0, 1_440), many),
+            Err(LimitsError::Windows(many))
+        );
+        for wrong in [
+            window(0, 0, 1),
+            window(0x80, 0, 1),
+            window(1, 1_440, 1),
+            window(1, 0, 1_441),
+        ] {
+            assert_eq!(checked(wrong, 1), Err(LimitsError::Window));
+        }
     }
 }

@@ -172,7 +172,12 @@ impl<P: Payload> Node<P> {
             let state = self.peers.get(peer);
             state.is_some_and(|state| state.standing == Standing::Bundle || state.digest == own)
         };
-        let (knowing, others): (Vec<Peer>, Vec<Peer>) = self.sources().partition(knows);
+        let is_open = |peer: &Peer| {
+            let path = self.path_of(peer);
+            path.is_none_or(|path| !self.fetches_nothing_by(path))
+        };
+        let sources = self.sources().filter(is_open);
+        let (knowing, others): (Vec<Peer>, Vec<Peer>) = sources.partition(knows);
         let now_us = self.now_us;
         let mut asks = Vec::new();
         for (hash, blob) in self.blobs.iter_mut() {

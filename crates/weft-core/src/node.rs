@@ -19,7 +19,7 @@ use crate::{
     holdings::Holdings,
     io::{Command, Disk, Event, FailureKind, Input, OpId, Outcome, Output},
     join::Joins,
-    limit::Buckets,
+    limit::{Buckets, InForce},
     maps::BlobState,
     members::PeerState,
     message::{Control, Message, Payload, Peer},
@@ -44,6 +44,7 @@ pub struct Node<P> {
     pub(crate) files: Table<Hash, FileState>,
     pub(crate) blobs: Table<Hash, BlobState>,
     pub(crate) buckets: Buckets,
+    pub(crate) in_force: InForce,
     /// Encoded envelopes that the disk refused, to be saved again.
     pub(crate) unsaved: Vec<Vec<u8>>,
     /// Records from the owner that wait for what they build on.
@@ -128,7 +129,8 @@ impl<P: Payload> Node<P> {
             channels: Table::default(),
             files: Table::default(),
             blobs: Table::default(),
-            buckets: Buckets::new(&config.limits.caps, now_us),
+            buckets: Buckets::new(now_us),
+            in_force: InForce::default(),
             unsaved: Vec::new(),
             unplaced: Vec::new(),
             unwritten: BTreeMap::new(),
@@ -151,8 +153,8 @@ impl<P: Payload> Node<P> {
             asks_more: true,
             config: Box::new(config),
         };
+        node.keep_limits();
         node.restore(restored);
-        node.limit_from_the_start();
         node
     }
 
@@ -233,6 +235,7 @@ impl<P: Payload> Node<P> {
         due_us = due_us.min(self.door_due_us());
         due_us = due_us.min(self.join_due_us());
         due_us = due_us.min(self.clock.due_us());
+        due_us = due_us.min(self.limits_due_us());
         due_us = due_us.min(self.install_due_us());
         due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX))
     }
@@ -269,6 +272,8 @@ impl<P: Payload> Node<P> {
                 .map(|(name, channel)| self.channel_status(name, channel))
                 .collect(),
             limits: self.config.limits.clone(),
+            caps: self.in_force.caps,
+            limited_by: self.in_force.by,
             records_refused: self.counters.records_refused,
             chunks_corrupt: self.counters.chunks_corrupt,
             bytes_served: self.counters.bytes_served,
@@ -351,6 +356,7 @@ impl<P: Payload> Node<P> {
         match command {
             Command::Import(envelopes) => self.import(envelopes),
             Command::Limit(limits) => self.limit(limits),
+            Command::LocalTime(at_zero_s) => self.set_local_time(at_zero_s),
             Command::Suspect(channel) => self.suspect(&channel),
         }
     }
@@ -426,6 +432,7 @@ impl<P: Payload> Node<P> {
         self.run_door_timers();
         self.run_join_timers();
         self.run_clock_timers();
+        self.run_limit_timers();
         self.run_fetch_timers();
         self.run_install_timers();
     }

@@ -16,10 +16,11 @@ impl<P: Payload> Node<P> {
             .files
             .get(&chunk.file)
             .is_some_and(|file| file.holds(chunk.index));
+        let is_paused = self.gives_nothing_to(&peer);
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if !held || usize::from(state.serving) >= bounds::SERVES_PER_PEER {
+        if !held || is_paused || usize::from(state.serving) >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::Absent(chunk));
             return;
         }
@@ -48,10 +49,11 @@ impl<P: Payload> Node<P> {
     }
 
     pub(crate) fn serve_blob(&mut self, peer: Peer, hash: Hash) {
+        let is_paused = self.gives_nothing_to(&peer);
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if usize::from(state.serving) >= bounds::SERVES_PER_PEER {
+        if is_paused || usize::from(state.serving) >= bounds::SERVES_PER_PEER {
             self.send(peer, Message::NoBlob(hash));
             return;
         }
@@ -86,7 +88,17 @@ impl<P: Payload> Node<P> {
         self.tell_claim_to(peer, file);
     }
 
+    /// Whether serving is paused by the way that leads to this peer.
+    fn gives_nothing_to(&self, peer: &Peer) -> bool {
+        let path = self.path_of(peer);
+        path.is_some_and(|path| self.serves_nothing_by(path))
+    }
+
+    /// Not while there is nothing to be had: it is told when there is.
     pub(crate) fn tell_bits(&mut self, peer: Peer, file: Hash) {
+        if self.gives_nothing_to(&peer) {
+            return;
+        }
         if let Some(bits) = self
             .files
             .get(&file)

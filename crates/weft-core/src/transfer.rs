@@ -384,9 +384,14 @@ impl<P: Payload> Node<P> {
             .clamp(bounds::GAINED_PAUSE_US, bounds::GAINED_PAUSE_MOST_US);
         state.tell_after_us = self.now_us + pause_us;
         let gained = std::mem::take(&mut state.untold);
+        // those beyond the LAN are told all of it when they may have it
+        let is_paused = self.in_force.caps.serve_bytes_per_sec == Some(0);
         for (place, (peer, peer_state)) in self.peers.iter().enumerate() {
             let peer_file = peer_state.files.get(&file);
             if !peer_file.is_some_and(|file| file.wanted) || !peer_state.standing.is_member() {
+                continue;
+            }
+            if peer_state.path == Path::Wan && is_paused {
                 continue;
             }
             let lacks = |index: &u32| !state.offers.holds(place, *index);

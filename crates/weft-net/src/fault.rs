@@ -34,6 +34,8 @@ pub(crate) enum LinkFault {
     Outside,
     #[error("let go: {}", name(*.0))]
     LetGo(DisconnectReason),
+    #[error("chunks that were under way may not pass any more")]
+    Paused,
     #[error("this node shuts down")]
     Shutdown,
 }
@@ -68,6 +70,7 @@ impl LinkFault {
             | Self::NotOpened(_)
             | Self::Replaced
             | Self::Outside
+            | Self::Paused
             | Self::Shutdown => Absence::None,
         }
     }

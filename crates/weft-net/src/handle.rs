@@ -125,9 +125,13 @@ impl NetHandle {
         lock(&self.shared.listeners).clone()
     }
 
-    /// Keeps to these caps from now on, also with what is under way.
+    /// Keeps to these caps from now on, also with what is under way. Where a cap is 0, links
+    /// that carry chunks end and begin anew: there is no other way to call chunks back.
     pub fn limit(&self, caps: &Caps) {
         self.shared.pacer.limit(caps);
+        for link in self.shared.links().values() {
+            link.end_if_paused();
+        }
     }
 
     /// Peers that are up.

@@ -265,6 +265,19 @@ impl Link {
         self.born.elapsed().saturating_sub(progress)
     }
 
+    /// Ends the link if chunks are under way that may not pass any more. Both sides connect
+    /// again at once, to hear of heads and records.
+    pub(crate) fn end_if_paused(&self) {
+        let fetching = !lock(&self.asked).is_empty();
+        let serving = self.serves.available_permits() < bounds::SERVES_PER_PEER;
+        let ends = [(Direction::Fetch, fetching), (Direction::Serve, serving)];
+        let is_held =
+            |(direction, busy): &(Direction, bool)| *busy && self.bucket(*direction).is_paused();
+        if ends.iter().any(is_held) {
+            self.close(LinkFault::Paused);
+        }
+    }
+
     /// Ends the link; the first reason given stands.
     pub(crate) fn close(&self, fault: LinkFault) {
         lock(&self.fault).get_or_insert(fault);

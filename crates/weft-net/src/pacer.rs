@@ -86,6 +86,12 @@ impl Bucket {
         self.ended.notify_waiters();
     }
 
+    /// Whether nothing may pass.
+    pub(crate) fn is_paused(&self) -> bool {
+        let ledger = lock(&self.ledger);
+        ledger.is_some_and(|ledger| ledger.bytes_per_sec == 0)
+    }
+
     /// How much is moved at once.
     pub(crate) fn piece_bytes(&self) -> usize {
         match *lock(&self.ledger) {

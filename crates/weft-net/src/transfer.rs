@@ -206,7 +206,9 @@ async fn write_reply(
         }
     }
     let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
-    bucket.pay(header.len()).await;
+    if payload.is_some() {
+        bucket.pay(header.len()).await;
+    }
     write(writer, &header, stall).await?;
     let mut rest = payload.map_or(&[][..], Bytes::as_ref);
     while !rest.is_empty() {

@@ -32,6 +32,15 @@ impl Clock {
         self.wall_at_zero_s
     }
 
+    /// What a clock on the wall would have shown at zero of this clock: seconds since 1970
+    /// began there.
+    pub(crate) fn local_at_zero_s(&self) -> u64 {
+        let local_s = chrono::Local::now().naive_local().and_utc().timestamp();
+        u64::try_from(local_s)
+            .unwrap_or(0)
+            .saturating_sub(self.now_us() / 1_000_000)
+    }
+
     /// When that moment of this clock is; far deadlines are cut to a day, since a
     /// timer that fires early does no harm.
     pub(crate) fn instant(&self, at_us: u64) -> tokio::time::Instant {

@@ -29,6 +29,7 @@ pub mod report;
 mod run;
 mod settings;
 mod shell;
+mod timetable;
 mod units;
 
 pub use api_file::ApiFile;
@@ -41,5 +42,6 @@ pub use run::{
     OnReady, Options, Ready, RunError, export_offline, import_offline, invite_offline, run,
 };
 pub use settings::{Settings, SettingsError};
+pub use timetable::{WindowError, format_window, parse_window};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};
 pub use weft_net::peer_name;

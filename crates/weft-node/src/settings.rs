@@ -353,6 +353,10 @@ mod tests {
             lan_fetch_bytes_per_sec: None,
             lan_serve_bytes_per_sec: Some(40_000_000_000),
         };
+        settings.limits.metered = true;
+        settings.limits.timetable = ["fri-mon 22:00-06:00 unlimited", "12:00-13:00 paused"]
+            .map(|text| crate::timetable::parse_window(text).unwrap())
+            .to_vec();
         settings.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/p2p/abc".to_owned()];
         settings.variants = vec!["q8_0".parse().unwrap()];
         settings.mdns = false;
@@ -389,6 +393,9 @@ mod tests {
         assert!(
             refusal("[limit]\nfetch = \"2MB\"").starts_with("`limit.fetch`: `2MB` is not a rate")
         );
+        let timetable = refusal("[limit]\ntimetable = [\"22:00-06:00\"]");
+        assert!(timetable.starts_with("`limit.timetable`: `22:00-06:00` is no window"));
+        assert!(refusal("[limit]\nmetered = \"yes\"").contains("metered"));
         assert!(refusal("[limit]\nlan_serve = \"0B/s\"").contains("leave the limit out"));
         assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
         assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));

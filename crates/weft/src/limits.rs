@@ -1,7 +1,9 @@
-//! Caps as flags, the same for `up` and `limit`.
+//! Caps as flags, the same for `up` and `limit`, and how limits are told.
 
-use weft_core::Caps;
+use weft_core::{Caps, LimitedBy};
 use weft_node::{UnitError, parse_bytes_per_sec};
+
+use crate::output::size;
 
 /// What is left out stays as it is.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +47,28 @@ impl CapFlags {
             }
         }
     }
+}
+
+/// `2 MB/s`, `no cap`, `paused`.
+pub(crate) fn told(cap: Option<u64>) -> String {
+    match cap {
+        None => "no cap".to_owned(),
+        Some(0) => "paused".to_owned(),
+        Some(cap) => format!("{}/s", size(cap)),
+    }
+}
+
+/// What counts at the moment over the uplink, and why.
+pub(crate) fn now(caps: &Caps, by: LimitedBy) -> String {
+    let why = match by {
+        LimitedBy::Metered => "metered",
+        LimitedBy::Timetable => "by the timetable",
+    };
+    let (fetch, serve) = (
+        told(caps.fetch_bytes_per_sec),
+        told(caps.serve_bytes_per_sec),
+    );
+    format!("{why}: over the uplink fetching {fetch}, serving {serve}")
 }
 
 fn cap(text: &str) -> Result<Cap, UnitError> {

@@ -19,6 +19,15 @@ const SPLIT_NODES: usize = 1_000;
 /// A network card without a limit sends so fast.
 const UNLIMITED_BYTES_PER_SEC: u64 = 125_000_000_000;
 
+/// What clocks on the wall show when it begins: that time of a Monday.
+fn local_s(scenario: &Scenario) -> u64 {
+    // 1970 began on a Thursday
+    const FIRST_MONDAY_S: u64 = 4 * 86_400;
+    const WEEK_S: u64 = 7 * 86_400;
+    let weeks = (NOW_S - FIRST_MONDAY_S) / WEEK_S;
+    FIRST_MONDAY_S + weeks * WEEK_S + u64::from(scenario.begins_at.second)
+}
+
 /// All releases of the file, then those of thieves.
 pub(super) fn releases(scenario: &Scenario) -> Vec<Published> {
     let mut all: Vec<Published> = Vec::new();
@@ -173,6 +182,7 @@ fn add(
         refuse_new_when_stale: class.is_some_and(|class| class.refuse_new_when_stale),
         registrar: index == fleet.publisher,
         wall_s: NOW_S.saturating_add_signed(ahead_s),
+        local_s: local_s(scenario).saturating_add_signed(ahead_s),
         ..NodeSpec::default()
     };
     if let Some(class) = class {

@@ -152,6 +152,7 @@ impl World {
             limits: spec.limits.clone(),
             seed: choices,
             wall_at_zero_s: spec.wall_s,
+            local_at_zero_s: spec.local_s,
             invitation: invitation.map(|invitation| invitation.request(key)),
             registrar: spec.registrar,
             refuse_new_when_stale: spec.refuse_new_when_stale,

@@ -39,6 +39,8 @@ pub struct NodeSpec {
     pub disk_bytes: u64,
     /// What its system clock says when the world begins, seconds since 1970.
     pub wall_s: u64,
+    /// What the clock on its wall shows then: seconds since 1970 began there.
+    pub local_s: u64,
 }
 
 impl Default for NodeSpec {
@@ -59,6 +61,7 @@ impl Default for NodeSpec {
             ram_bytes: 8 << 30,
             disk_bytes: 64 << 30,
             wall_s: NOW_S,
+            local_s: NOW_S,
         }
     }
 }

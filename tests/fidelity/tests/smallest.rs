@@ -3,14 +3,9 @@
 //! Held loosely: this machine may be busy. `cargo xtask bench fidelity` measures.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+mod support;
 
-use weft_fidelity::{
-    Comparison, PackedRelease, Summary, obstacle, run_real, run_simulated, smallest,
-};
+use weft_fidelity::{Comparison, Summary, run_real, run_simulated, smallest};
 use weft_sim::NetworkModel;
 
 /// One side may take this many times as long as the other.
@@ -23,16 +18,10 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=9;
 
 #[test]
 fn a_small_mesh_takes_about_as_long_as_its_simulation_and_moves_as_much() {
-    let skip = |reason: &str| println!("SKIPPED fidelity::smallest: {reason}");
-    let weft = weft();
-    if !weft.is_file() {
-        return skip(&format!("{} was not built", weft.display()));
-    }
-    if let Some(obstacle) = obstacle() {
-        return skip(&obstacle);
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let release = pack(&weft, folder.path());
+    let Some((weft, folder)) = support::lab("smallest") else {
+        return;
+    };
+    let release = support::pack(&weft, folder.path());
     let case = smallest();
     let releases = [release];
     let real = run_real(&case, &weft, &releases, 1).unwrap();
@@ -54,28 +43,4 @@ fn a_small_mesh_takes_about_as_long_as_its_simulation_and_moves_as_much() {
         off <= BYTES_PERCENT,
         "{off} %: simulated {simulated:?}, real {real:?}"
     );
-}
-
-/// The binary that was built beside the tests.
-fn weft() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("weft")
-}
-
-/// The demo's model as a release.
-fn pack(weft: &Path, folder: &Path) -> PackedRelease {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/weft/assets");
-    let out = folder.join("release.weft");
-    let packed = Command::new(weft)
-        .args(["--json", "release", "pack"])
-        .arg(model.join("incident-1.0.0"))
-        .args(["--name", "incident", "--version", "1.0.0"])
-        .args(["--quantization", "f16", "--no-probe", "--out"])
-        .arg(&out)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&packed.stdout);
-    assert!(packed.status.success(), "{said}");
-    PackedRelease::read(&out).unwrap()
 }

@@ -104,6 +104,7 @@ pub(crate) fn export_from_store(
         limits: weft_core::Limits::default(),
         seed: 0,
         wall_at_zero_s: clock.wall_at_zero_s(),
+        local_at_zero_s: clock.wall_at_zero_s(),
         invitation: None,
         registrar: false,
         refuse_new_when_stale: false,

@@ -5,10 +5,20 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use weft_core::{Caps, Limits};
 
-use super::{SettingsError, quoted};
-use crate::units::{format_bytes, parse_bytes_per_sec};
+use super::{SettingsError, list, quoted};
+use crate::{
+    timetable::{format_window, parse_window},
+    units::{format_bytes, parse_bytes_per_sec},
+};
 
-pub(super) const KEYS: &[&str] = &["fetch", "serve", "lan_fetch", "lan_serve"];
+pub(super) const KEYS: &[&str] = &[
+    "fetch",
+    "serve",
+    "lan_fetch",
+    "lan_serve",
+    "timetable",
+    "metered",
+];
 
 #[derive(Deserialize, Default)]
 pub(super) struct RawLimit {
@@ -16,6 +26,10 @@ pub(super) struct RawLimit {
     serve: Option<String>,
     lan_fetch: Option<String>,
     lan_serve: Option<String>,
+    #[serde(default)]
+    timetable: Vec<String>,
+    #[serde(default)]
+    metered: bool,
 }
 
 impl RawLimit {
@@ -26,7 +40,21 @@ impl RawLimit {
             lan_fetch_bytes_per_sec: rate("limit.lan_fetch", self.lan_fetch)?,
             lan_serve_bytes_per_sec: rate("limit.lan_serve", self.lan_serve)?,
         };
-        Ok(Limits { caps })
+        let refuse = |reason: String| SettingsError::Value {
+            key: "limit.timetable",
+            reason,
+        };
+        let windows = self.timetable.iter().map(|text| parse_window(text));
+        let timetable = windows
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| refuse(error.to_string()))?;
+        let limits = Limits {
+            caps,
+            timetable,
+            metered: self.metered,
+        };
+        limits.check().map_err(|error| refuse(error.to_string()))?;
+        Ok(limits)
     }
 }
 
@@ -48,6 +76,24 @@ pub(super) fn write(text: &mut String, limits: &Limits) {
             None => writeln!(text, "# {key} = \"2MB/s\""),
         };
     }
+    text.push_str(
+        "# hours with other caps over the uplink, in local time; the first that holds counts\n",
+    );
+    if limits.timetable.is_empty() {
+        let windows = [
+            "22:00-06:00 unlimited",
+            "mon-fri 08:00-18:00 fetch 200kB/s serve paused",
+        ];
+        let _ = writeln!(text, "# timetable = {}", list(&windows));
+    } else {
+        let windows: Vec<String> = limits.timetable.iter().map(format_window).collect();
+        let _ = writeln!(text, "timetable = {}", list(&windows));
+    }
+    let _ = writeln!(
+        text,
+        "# whether the uplink is metered: nothing but heads and records crosses it\nmetered = {}",
+        limits.metered
+    );
 }
 
 fn rate(key: &'static str, text: Option<String>) -> Result<Option<u64>, SettingsError> {

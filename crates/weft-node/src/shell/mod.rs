@@ -68,6 +68,8 @@ pub(crate) struct Shell {
     bundle_messages: mpsc::Receiver<FromBundle>,
     journal: Journal,
     fetched: Meter,
+    /// As the core was told last.
+    local_at_zero_s: u64,
     /// Where the files of a release are, as the core named them for its probe.
     plans: BTreeMap<(Name, RecordId), SlotPlan>,
     /// Releases that passed their probe since the start: only these answer.
@@ -103,6 +105,7 @@ impl Shell {
         })?;
         let facts = facts::measure(&store_directory).map_err(RunError::Machine)?;
         let clock = Clock::start();
+        let local_at_zero_s = clock.local_at_zero_s();
         let config = Config {
             key: home.key(),
             mesh_id: settings.mesh_id,
@@ -112,6 +115,7 @@ impl Shell {
             limits: settings.limits.clone(),
             seed: seed().map_err(RunError::Machine)?,
             wall_at_zero_s: clock.wall_at_zero_s(),
+            local_at_zero_s,
             invitation: home
                 .invitation()
                 .map(|invitation| invitation.request(home.key())),
@@ -153,6 +157,7 @@ impl Shell {
             bundle_messages,
             journal: Journal::default(),
             fetched: Meter::default(),
+            local_at_zero_s,
             plans: BTreeMap::new(),
             proven: BTreeSet::new(),
             slots_changed: true,

@@ -166,5 +166,16 @@ impl Shell {
         self.fetched
             .observe(self.clock.now_ms(), fetched(&status.channels));
         self.settle_imports();
+        self.follow_the_wall();
+    }
+
+    /// Tells the core when the hour changes for the summer, or when somebody sets the clock.
+    fn follow_the_wall(&mut self) {
+        let local_at_zero_s = self.clock.local_at_zero_s();
+        // both are cut to whole seconds
+        if local_at_zero_s.abs_diff(self.local_at_zero_s) > 1 {
+            self.local_at_zero_s = local_at_zero_s;
+            self.handle(Input::Command(Command::LocalTime(local_at_zero_s)));
+        }
     }
 }

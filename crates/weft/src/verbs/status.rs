@@ -3,14 +3,17 @@
 use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
 
 use serde::Serialize;
-use weft_core::{ChannelStatus, Freshness, JoiningStatus, Limits, NodeStanding, Phase, TimeStatus};
+use weft_core::{
+    Caps, ChannelStatus, Freshness, JoiningStatus, LimitedBy, Limits, NodeStanding, Phase,
+    TimeStatus,
+};
 use weft_node::report::{EnrolmentReport, ModelReport, PlaceReport, StatusReport, TrafficReport};
 use weft_record::Name;
 
 use crate::{
     context::Context,
     failure::Failure,
-    interrupt,
+    interrupt, limits,
     output::{count, duration, fields, percent, size, table},
     style::Style,
     verbs::mesh,
@@ -53,6 +56,9 @@ struct Report<'a> {
     members: usize,
     fetch_bytes_per_sec: u64,
     limits: &'a Limits,
+    /// What counts at the moment, and why.
+    caps: Caps,
+    limited_by: Option<LimitedBy>,
     channels: &'a [ChannelStatus],
     traffic: TrafficReport,
     models: &'a [ModelReport],
@@ -110,6 +116,8 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         members: status.node.members.len(),
         fetch_bytes_per_sec: status.fetch_bytes_per_sec,
         limits: &status.node.limits,
+        caps: status.node.caps,
+        limited_by: status.node.limited_by,
         channels: &status.node.channels,
         traffic: status.traffic,
         models: &status.models,
@@ -124,7 +132,7 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
 
 fn text(style: Style, status: &StatusReport, api: &str) -> String {
     let uptime = duration(status.uptime_ms as f64 / 1000.0);
-    let caps = status.node.limits.caps;
+    let caps = status.node.caps;
     let mut text = format!("{}\n\n", style.bold(&sentence(status)));
     text.push_str(&fields(
         style,
@@ -156,6 +164,9 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
             ),
         ],
     ));
+    if let Some(by) = status.node.limited_by {
+        let _ = writeln!(text, "{}", limits::now(&caps, by));
+    }
     for warning in warnings(status) {
         let _ = writeln!(text, "{} {warning}", style.bad("warning:"));
     }
@@ -178,7 +189,10 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
 /// `at most 2 MB/s over the uplink`.
 fn capped(uplink: Option<u64>, lan: Option<u64>) -> String {
     let over = |cap: Option<u64>, path: &str| {
-        cap.map(|cap| format!("at most {}/s over the {path}", size(cap)))
+        cap.map(|cap| match cap {
+            0 => format!("paused over the {path}"),
+            cap => format!("at most {}/s over the {path}", size(cap)),
+        })
     };
     let told: Vec<String> = [over(uplink, "uplink"), over(lan, "LAN")]
         .into_iter()
