@@ -225,6 +225,7 @@ impl VirtualDisk {
                 let whole = self.holds_whole(&file);
                 Outcome::Digest(if whole { file } else { Hash::of(b"torn") })
             }
+            Disk::Collect { keep } => self.collect(&keep),
             _ if self.full => Outcome::Failed(Failure {
                 kind: FailureKind::DiskFull,
                 text: "the virtual disk is full".to_owned(),
@@ -297,6 +298,23 @@ impl VirtualDisk {
                 Outcome::Switched
             }
         }
+    }
+
+    fn collect(&mut self, keep: &BTreeSet<Hash>) -> Outcome<Virtual> {
+        let slots = self.channels.iter();
+        let plans = slots.flat_map(|slots| [&slots.active, &slots.previous, &slots.staged]);
+        let plans = plans.flatten().flat_map(|plan| &plan.files);
+        let in_slots: BTreeSet<Hash> = plans.map(|(_, file)| *file).collect();
+        let (mut files, mut bytes) = (0, 0);
+        self.files.retain(|state| {
+            let stays = keep.contains(&state.file) || in_slots.contains(&state.file);
+            if !stays {
+                files += 1;
+                bytes += state.length;
+            }
+            stays
+        });
+        Outcome::Collected { files, bytes }
     }
 
     /// One chunk, as it lies there.

@@ -247,6 +247,34 @@ fn a_full_disk_waits_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_disk_gives_up_what_nobody_needs() {
+    let releases: Vec<VirtualRelease> = (1..=4)
+        .map(|number| VirtualRelease::new(&format!("{number}.0.0"), 8, CHUNK_BYTES, 0))
+        .collect();
+    let all: Vec<&VirtualRelease> = releases.iter().collect();
+    let (mut world, mut admin, channel) = mesh(14, 2, &all, plain);
+    for release in &releases[..3] {
+        let id = publish(&mut world, &mut admin, release);
+        assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, id)));
+    }
+    let held = |world: &weft_sim::World| -> Vec<bool> {
+        let files = releases.iter().map(|release| release.file);
+        files.map(|file| world.peek(1).holds_whole(&file)).collect()
+    };
+    assert_eq!(held(&world), [true, true, true, false]);
+    world.disk(1).full = true;
+    let id = publish(&mut world, &mut admin, &releases[3]);
+    world.run(30 * SECOND_US, |_| false);
+    // the oldest went; what is active and what can be gone back to stay
+    assert_eq!(held(&world), [false, true, true, false]);
+    let mut collected = world.events.iter().filter(|(_, node, _)| *node == 1);
+    assert!(collected.any(|(_, _, event)| matches!(event, Event::Collected { files: 1, .. })));
+    world.disk(1).full = false;
+    assert!(world.run(60 * SECOND_US, |world| all_active(world, &channel, id)));
+    assert_eq!(held(&world), [false, true, true, true]);
+}
+
+#[test]
 fn a_stranger_is_dropped_and_learns_nothing() {
     let release = VirtualRelease::new("1.0.0", 8, CHUNK_BYTES, 0);
     let stranger = |index| NodeSpec {

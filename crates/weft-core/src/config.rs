@@ -38,6 +38,8 @@ pub struct Config {
     pub registrar: bool,
     /// Nothing new is activated while the newest root has run out; else it is only told.
     pub refuse_new_when_stale: bool,
+    /// Releases whose files stay, whatever the channels say.
+    pub pinned: Vec<RecordId>,
 }
 
 /// Measured facts that a release's requirements are held against.

@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out: the whole contract with a driver.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, Name, Probe, RecordId, TimeFloor};
@@ -166,6 +166,13 @@ pub enum Disk<P> {
     /// Keep what the node knows of time, in place of what was kept before; durable before
     /// the answer [`Outcome::Saved`]. It comes back in [`crate::Restored::clock`].
     SaveClock(TimeFloor),
+    /// Delete every file but these, with its chunk map, and every slot that is neither active,
+    /// previous nor staged: answer [`Outcome::Collected`]. A crash may leave some of it, never
+    /// a file that is known and has no bytes.
+    Collect {
+        /// By their BLAKE3.
+        keep: BTreeSet<Hash>,
+    },
 }
 
 /// A slot to build.
@@ -251,6 +258,13 @@ pub enum Outcome<P> {
     Staged,
     /// The switch is durable.
     Switched,
+    /// So much was deleted.
+    Collected {
+        /// Files, whole or not.
+        files: u64,
+        /// Bytes of their chunks.
+        bytes: u64,
+    },
     /// The model ran.
     Probed(ProbeMeasurement),
     /// The encoded envelope that enrolls the node, or why it is not enrolled, for people.
@@ -306,6 +320,8 @@ pub enum FailureKind {
 pub enum Event {
     /// A peer proved that it belongs to the mesh.
     PeerJoined { peer: Peer },
+    /// What nobody needs any more was deleted.
+    Collected { files: u64, bytes: u64 },
     /// A peer left.
     PeerLeft { peer: Peer },
     /// A connection was a stranger's.

@@ -18,6 +18,7 @@ mod holdings;
 mod install;
 mod io;
 mod join;
+mod keep;
 mod limit;
 mod maps;
 mod members;

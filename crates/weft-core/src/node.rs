@@ -62,6 +62,8 @@ pub struct Node<P> {
     pub(crate) holdings: Holdings,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
+    /// Room on the disk is not made again before this.
+    pub(crate) collect_after_us: u64,
     /// Chunk bytes sent to each peer.
     pub(crate) served: Table<Peer, u64>,
     /// The disk refused something and no write has succeeded since.
@@ -144,6 +146,7 @@ impl<P: Payload> Node<P> {
             holdings: Holdings::default(),
             clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
+            collect_after_us: 0,
             served: Table::default(),
             troubled: false,
             operations: Operations::default(),
@@ -385,6 +388,7 @@ impl<P: Payload> Node<P> {
 
     /// Tells of a disk that refuses; what failed is tried again by its owner.
     pub(crate) fn trouble(&mut self, outcome: &Outcome<P>) {
+        self.free_disk(outcome);
         let text = match outcome {
             Outcome::Failed(failure) => match failure.kind {
                 FailureKind::DiskFull => format!("no space left: {}", failure.text),

@@ -57,6 +57,7 @@ pub(crate) enum Pending<P> {
     DropStaged {
         channel: Name,
     },
+    Collect,
 }
 
 impl<P: Payload> Node<P> {
@@ -126,6 +127,7 @@ impl<P: Payload> Node<P> {
                 outcome,
             ) => self.went_back(channel, void, both, reason, outcome),
             (Pending::DropStaged { channel }, outcome) => self.dropped_staged(channel, outcome),
+            (Pending::Collect, outcome) => self.collected(&outcome),
         }
     }
 }

@@ -41,7 +41,7 @@ pub use registrar::{InviteError, default_class};
 pub use run::{
     OnReady, Options, Ready, RunError, export_offline, import_offline, invite_offline, run,
 };
-pub use settings::{Settings, SettingsError};
+pub use settings::{Settings, SettingsError, StoreSettings};
 pub use timetable::{WindowError, format_window, parse_window};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};
 pub use weft_net::peer_name;

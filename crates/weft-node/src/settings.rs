@@ -1,12 +1,15 @@
 //! `node.toml`: what the owner of a node decides.
 
 mod limit;
+mod store;
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 use weft_core::Limits;
 use weft_record::{MeshId, Name};
+
+pub use store::StoreSettings;
 
 /// Everything that `node.toml` can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Settings {
     pub refuse_new_when_stale: bool,
     /// What transfers may take.
     pub limits: Limits,
+    /// What files of models may take of the disk.
+    pub store: StoreSettings,
     /// Where the HTTP API listens; always a loopback address.
     pub api_address: SocketAddr,
 }
@@ -52,6 +57,7 @@ impl Settings {
             enroll_key: None,
             refuse_new_when_stale: false,
             limits: Limits::default(),
+            store: StoreSettings::default(),
             api_address: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
@@ -99,6 +105,7 @@ impl Settings {
         let _ = writeln!(text, "bootstrap = {}", list(&self.bootstrap));
         let _ = writeln!(text, "mdns = {}", self.mdns);
         limit::write(&mut text, &self.limits);
+        store::write(&mut text, &self.store);
         let _ = writeln!(
             text,
             "\n[api]\n# loopback only; port 0: any free port, recorded in api.json\naddress = {}",
@@ -142,6 +149,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("network", &["listen", "bootstrap", "mdns"]),
     ("limit", limit::KEYS),
+    ("store", store::KEYS),
     ("api", &["address"]),
 ];
 
@@ -154,6 +162,8 @@ struct Raw {
     network: RawNetwork,
     #[serde(default)]
     limit: limit::RawLimit,
+    #[serde(default)]
+    store: store::RawStore,
     #[serde(default)]
     api: RawApi,
 }
@@ -224,6 +234,7 @@ impl Raw {
         settings.bootstrap = self.network.bootstrap;
         settings.mdns = self.network.mdns.unwrap_or(settings.mdns);
         settings.limits = self.limit.check()?;
+        settings.store = self.store.check()?;
         if let Some(address) = self.api.address {
             settings.api_address = loopback(&address)?;
         }
@@ -363,6 +374,13 @@ mod tests {
         settings.registrar = true;
         settings.enroll_key = Some("keys/enroll \"1\".key".into());
         settings.refuse_new_when_stale = true;
+        settings.store = StoreSettings {
+            room: weft_store::Room {
+                quota_bytes: Some(20_000_000_000),
+                keep_free_bytes: 1_000_000_000,
+            },
+            pinned: vec![weft_record::RecordId::ZERO],
+        };
         settings.api_address = "[::1]:4680".parse().unwrap();
         assert_eq!(Settings::parse(&settings.to_toml()).unwrap(), settings);
     }
@@ -396,6 +414,8 @@ mod tests {
         let timetable = refusal("[limit]\ntimetable = [\"22:00-06:00\"]");
         assert!(timetable.starts_with("`limit.timetable`: `22:00-06:00` is no window"));
         assert!(refusal("[limit]\nmetered = \"yes\"").contains("metered"));
+        assert!(refusal("[store]\nquota = \"much\"").starts_with("`store.quota`: `much`"));
+        assert!(refusal("[store]\npinned = [\"x\"]").contains("is not the id of a release"));
         assert!(refusal("[limit]\nlan_serve = \"0B/s\"").contains("leave the limit out"));
         assert!(refusal("[api]\naddress = \"0.0.0.0:80\"").contains("not a loopback address"));
         assert!(refusal("[api]\naddress = \"localhost\"").contains("not an address"));

@@ -30,8 +30,6 @@ pub(crate) struct Files {
     index: HashMap<Hash, ChunkRef>,
     /// Chunk maps whose blob is durable.
     durable_maps: HashSet<Hash>,
-    /// Opened since the start and not yet in a slot: part of a fetch that goes on.
-    pub(crate) fresh: HashSet<Hash>,
 }
 
 /// One file.
@@ -212,12 +210,12 @@ impl Store {
         map: Arc<ChunkMap>,
     ) -> Result<Vec<FoundChunk>, StoreError> {
         let path = self.layout.file(&file);
+        self.ensure_quota(&file, length, &path)?;
         let held = self.hold(file, length, map, &path)?;
         let mut found = find_present(&held, &path)?;
         self.find_elsewhere(&held, &path, &mut found)?;
         found.sort_by_key(|chunk| chunk.index);
         let mut files = lock_of(&self.files);
-        files.fresh.insert(file);
         files.put(file, held);
         Ok(found)
     }
@@ -305,7 +303,7 @@ impl Store {
             if digest != chunk.hash || bytes.len() != chunk.length as usize {
                 continue;
             }
-            self.ensure_space(path, bytes.len() as u64)?;
+            self.ensure_free(path, bytes.len() as u64)?;
             let written = held.handle.write_at(&bytes, held.offsets[index]);
             written.map_err(|error| StoreError::io("write", path, error))?;
             lock_of(&held.progress).written.set(index, true);
@@ -339,7 +337,7 @@ impl Store {
             return Ok(());
         }
         let path = self.layout.file(&chunk.file);
-        self.ensure_space(&path, bytes.len() as u64)?;
+        self.ensure_free(&path, bytes.len() as u64)?;
         let written = held.handle.write_at(bytes, held.offsets[index]);
         written.map_err(|error| StoreError::io("write", &path, error))?;
         lock_of(&held.progress).written.set(index, true);

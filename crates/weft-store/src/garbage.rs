@@ -1,8 +1,9 @@
-//! Gives back the space of slots that nothing refers to any more.
+//! Gives back the space of what nobody needs any more.
 
 use std::{collections::BTreeSet, io};
 
 use weft_core::SlotPlan;
+use weft_record::Hash;
 
 use crate::{
     entries::{self, prefix, versioned},
@@ -19,35 +20,25 @@ use crate::{
 pub struct Collected {
     /// Slots.
     pub slots: u64,
-    /// Files.
+    /// Files, whole or not.
     pub files: u64,
-    /// Bytes of these files.
+    /// Bytes of their chunks.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Deletes slots that were active, previous or staged once and are no longer,
-    /// and the files that only they had. Does nothing while any file is
-    /// incomplete: a fetch may build on what looks unused.
-    pub fn gc(&self) -> Result<Collected, StoreError> {
+    /// Deletes slots that were active, previous or staged once and are no longer, and every
+    /// file that is neither in a slot nor among these. It runs in the order of the writes:
+    /// what is opened after it is made anew.
+    pub fn collect(&self, keep: &BTreeSet<Hash>) -> Result<Collected, StoreError> {
         let slots = lock_of(&self.slots);
         let mut files = lock_of(&self.files);
-        if files.all().any(|(_, held)| !held.is_complete()) {
-            return Ok(Collected::default());
-        }
         let retired = self.scan(&[prefix::RETIRED])?;
         let (mut doomed, mut done) = (Vec::<SlotPlan>::new(), Batch::default());
         for (key, value) in retired {
             let plan = self
                 .value(&value)?
                 .and_then(|bytes| versioned::decode::<SlotPlan>(&bytes));
-            if plan.as_ref().is_some_and(|plan| {
-                plan.files
-                    .iter()
-                    .any(|(_, file)| files.fresh.contains(file))
-            }) {
-                continue;
-            }
             doomed.extend(plan);
             done.remove(key);
         }
@@ -56,9 +47,12 @@ impl Store {
             !used()
                 .any(|other| other.channel == plan.channel && slot_name(other) == slot_name(plan))
         });
-        let kept = files_of(used());
-        let unused = files_of(doomed.iter());
-        let unused = unused.difference(&kept).copied().collect::<BTreeSet<_>>();
+        let in_slots = files_of(used());
+        let unused: Vec<Hash> = files
+            .all()
+            .map(|(file, _)| file)
+            .filter(|file| !keep.contains(file) && !in_slots.contains(file))
+            .collect();
 
         // metadata forgets them first: it must never claim a chunk that is gone
         let (mut batch, mut collected) = (Batch::default(), Collected::default());
@@ -69,13 +63,13 @@ impl Store {
             }
             if let Some(held) = files.get(file) {
                 collected.files += 1;
-                collected.bytes += held.length;
+                collected.bytes += held.held_bytes();
             }
         }
         if !batch.changes.is_empty() {
             self.commit(&batch, SyncPoint::GarbageFlush)?;
         }
-        let maps = files.forget(&unused.iter().copied().collect::<Vec<_>>());
+        let maps = files.forget(&unused);
         for plan in &doomed {
             remove_tree(&*self.vfs, &self.layout.slot(plan))?;
             collected.slots += 1;

@@ -48,11 +48,6 @@ impl Store {
         self.build(&plan)?;
         let before = slots.staged.replace(plan.clone());
         self.put_slots(&plan.channel, &slots, before.as_slice())?;
-        let mut files = lock_of(&self.files);
-        for (_, file) in &plan.files {
-            files.fresh.remove(file);
-        }
-        drop(files);
         all.insert(plan.channel, slots);
         Ok(())
     }

@@ -52,6 +52,8 @@ pub struct Store {
     shards: Mutex<HashSet<PathBuf>>,
     /// Numbers temporary files.
     temporary: AtomicU64,
+    pub(crate) quota_bytes: AtomicU64,
+    pub(crate) keep_free_bytes: AtomicU64,
     // last: another process may come in when all else is closed
     _lock: Lock,
 }
@@ -140,6 +142,8 @@ impl Store {
             records: Mutex::default(),
             shards: Mutex::default(),
             temporary: AtomicU64::new(0),
+            quota_bytes: AtomicU64::new(u64::MAX),
+            keep_free_bytes: AtomicU64::new(0),
             _lock: lock,
         };
         store.load()?;
@@ -234,6 +238,10 @@ impl Store {
             Disk::SaveClock(clock) => self
                 .set_setting(CLOCK, &versioned::encode(&clock))
                 .map(|()| Outcome::Saved),
+            Disk::Collect { keep } => self.collect(&keep).map(|collected| Outcome::Collected {
+                files: collected.files,
+                bytes: collected.bytes,
+            }),
         };
         outcome.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store failed");

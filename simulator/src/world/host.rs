@@ -156,6 +156,7 @@ impl World {
             invitation: invitation.map(|invitation| invitation.request(key)),
             registrar: spec.registrar,
             refuse_new_when_stale: spec.refuse_new_when_stale,
+            pinned: Vec::new(),
         };
         let restored = self.disks[index].restore();
         if let Some(journal) = &mut self.journal {

@@ -49,6 +49,8 @@ pub struct Case {
     pub about: &'static str,
     /// The first node of the first place publishes.
     pub places: Vec<Place>,
+    /// Nodes of different places with the same number there know each other too.
+    pub trades: bool,
     /// What each node's own line carries, each way, bytes a second.
     pub line_bytes_per_sec: u64,
     /// Nodes that do not run in the beginning.
@@ -84,12 +86,14 @@ impl Case {
     }
 
     /// Who dials whom: everybody the publisher, which invited them, and those of the own
-    /// place that came before.
+    /// place that came before, and those of other places that it knows.
     pub(crate) fn dials(&self, node: usize) -> Vec<usize> {
-        let (place, _) = self.place_of(node);
+        let (place, number) = self.place_of(node);
         (0..node)
             .filter(|&other| {
-                other == 0 || self.place_of(other).0 == place || self.meet_all.contains(&node)
+                let (its_place, its_number) = self.place_of(other);
+                let trades = self.trades && its_number == number;
+                other == 0 || its_place == place || trades || self.meet_all.contains(&node)
             })
             .collect()
     }

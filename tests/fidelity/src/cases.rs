@@ -26,6 +26,7 @@ pub fn smallest() -> Case {
         name: "smallest",
         about: "2 sites of 2 nodes, 4 Mbit/s, 20 ms",
         places: places(2, 2, 4, 4, 20),
+        trades: false,
         line_bytes_per_sec: megabits(100),
         late: Vec::new(),
         meet_all: Vec::new(),
@@ -53,6 +54,7 @@ pub fn sites(sites: usize, nodes: usize, uplink_megabits: u64, release_mib: usiz
         name: "sites",
         about: "sites behind thin uplinks; 40 ms between sites",
         places: places(sites, nodes, uplink_megabits, uplink_megabits, 20),
+        trades: true,
         release_mib,
         ..story()
     }
@@ -160,6 +162,7 @@ fn story() -> Case {
         name: "",
         about: "",
         places: places(3, 4, 20, 20, 20),
+        trades: false,
         line_bytes_per_sec: megabits(100),
         late: Vec::new(),
         meet_all: Vec::new(),

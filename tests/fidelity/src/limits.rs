@@ -116,6 +116,7 @@ fn case(way: Way) -> Case {
         name: "limits",
         about: "a node and ten peers, each behind 100 Mbit/s",
         places: vec![place; PEERS + 1],
+        trades: false,
         line_bytes_per_sec: megabits(1000),
         late: if way == Way::Fetch {
             last.clone()

@@ -77,6 +77,7 @@ fn case() -> Case {
         name: "pauses",
         about: "two nodes, each behind 16 Mbit/s",
         places: vec![place; 2],
+        trades: false,
         line_bytes_per_sec: megabits(1000),
         late: Vec::new(),
         meet_all: Vec::new(),

@@ -108,6 +108,7 @@ pub(crate) fn export_from_store(
         invitation: None,
         registrar: false,
         refuse_new_when_stale: false,
+        pinned: Vec::new(),
     };
     // The core is only asked what it accepted; what it wants done stays undone.
     let node = Node::new(config, restored, clock.now_us());

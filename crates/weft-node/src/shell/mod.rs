@@ -103,6 +103,7 @@ impl Shell {
             path: store_directory.clone(),
             source,
         })?;
+        store.set_room(settings.store.room);
         let facts = facts::measure(&store_directory).map_err(RunError::Machine)?;
         let clock = Clock::start();
         let local_at_zero_s = clock.local_at_zero_s();
@@ -121,6 +122,7 @@ impl Shell {
                 .map(|invitation| invitation.request(home.key())),
             registrar: with.enroll_key.is_some(),
             refuse_new_when_stale: settings.refuse_new_when_stale,
+            pinned: settings.store.pinned.clone(),
         };
         let registrar = with
             .enroll_key

@@ -1,11 +1,11 @@
 //! What each operation does and refuses.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use weft_core::{ChunkRef, ChunkSource, Disk, FailureKind, Outcome, SlotPlan, Slots};
 use weft_record::{ChunkEntry, ChunkMap, Hash};
-use weft_store::{OpenError, Store, SyncPoint};
+use weft_store::{OpenError, Room, Store, SyncPoint};
 
 use super::{
     scenario::{Model, channel, plan, staged, switched, synced, written},
@@ -51,10 +51,14 @@ fn slots(store: &Store) -> Slots {
 }
 
 fn refused(outcome: Outcome<Bytes>, part: &str) {
+    failed(outcome, FailureKind::Disk, part);
+}
+
+fn failed(outcome: Outcome<Bytes>, kind: FailureKind, part: &str) {
     match outcome {
         Outcome::Failed(failure) => {
             assert!(failure.text.contains(part), "{failure:?}");
-            assert_eq!(failure.kind, FailureKind::Disk);
+            assert_eq!(failure.kind, kind);
         }
         other => panic!("{other:?}"),
     }
@@ -350,13 +354,13 @@ fn slots_move_and_failed_heads_stay_known() {
     drop(store);
     let store = reopen(&twin);
     assert_eq!(slots(&store), expected);
-    let collected = store.gc().unwrap();
+    let collected = store.collect(&BTreeSet::new()).unwrap();
     assert_eq!(
         (collected.slots, collected.files),
         (3, 0),
         "the file is still in use"
     );
-    assert_eq!(store.gc().unwrap().slots, 0);
+    assert_eq!(store.collect(&BTreeSet::new()).unwrap().slots, 0);
     for _ in 0..2 {
         staged(store.execute(Disk::Stage(plans[2].clone())));
         switched(store.execute(Disk::Activate(channel())));
@@ -366,13 +370,66 @@ fn slots_move_and_failed_heads_stay_known() {
         slots(&store).previous,
         "the same release under a new head"
     );
-    let incomplete = Model::new(&[7, 8], 64);
-    incomplete.open(&store);
-    assert_eq!(
-        store.gc().unwrap().slots,
-        0,
-        "nothing is deleted while a fetch goes on"
+    let under_way = Model::new(&[7, 8], 64);
+    under_way.open(&store);
+    written(under_way.write(&store, 0));
+    let keep = BTreeSet::from([under_way.file]);
+    assert_eq!(store.collect(&keep).unwrap().files, 0, "it is on its way");
+    let collected = store.collect(&BTreeSet::new()).unwrap();
+    assert_eq!((collected.files, collected.bytes), (1, 64));
+    assert_eq!(under_way.open(&store), [], "it begins anew");
+}
+
+#[test]
+fn what_does_not_fit_is_not_begun() {
+    let (store, twin) = on_twin();
+    let (first, second) = (Model::new(&[1, 2], 64), Model::new(&[3, 4], 64));
+    store.set_room(Room {
+        quota_bytes: Some(200),
+        keep_free_bytes: 0,
+    });
+    complete(&store, &first);
+    let open = |model: &Model| Disk::OpenFile {
+        file: model.file,
+        length: model.bytes.len() as u64,
+        map: model.map.clone(),
+    };
+    failed(
+        store.execute(open(&second)),
+        FailureKind::DiskFull,
+        "a file of 129 bytes beside 129 that are needed, and the quota is 200",
     );
+    assert_eq!(store.usage().unwrap().files, 1);
+    // nobody needs the first any more
+    let collect = Disk::Collect {
+        keep: BTreeSet::from([second.file]),
+    };
+    let outcome = store.execute(collect);
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Collected {
+                files: 1,
+                bytes: 129
+            }
+        ),
+        "{outcome:?}"
+    );
+    complete(&store, &second);
+    store.set_room(Room {
+        quota_bytes: Some(1_000),
+        keep_free_bytes: 1 << 30,
+    });
+    let third = Model::new(&[5], 64);
+    third.open(&store);
+    twin.with(|twin| twin.free_bytes = (1 << 30) + 63);
+    failed(
+        third.write(&store, 0),
+        FailureKind::DiskFull,
+        "64 bytes to write, 1073741887 free, 1073741824 of them kept back",
+    );
+    twin.with(|twin| twin.free_bytes += 1);
+    written(third.write(&store, 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Two releases over the life of a store, and what it promises on the way.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use weft_core::{ChunkRef, ChunkSource, Disk, FoundChunk, Outcome, SlotPlan};
@@ -224,7 +224,7 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
     switched(store.execute(Disk::GoBack(channel())));
     promise(Promise::Active(plan_one.release));
     promise(Promise::Forget(second.file));
-    let collected = store.gc().unwrap();
+    let collected = store.collect(&BTreeSet::new()).unwrap();
     assert_eq!((collected.slots, collected.files), (1, 1));
     assert_eq!(second.open(&store).len(), 1);
     written(second.write(&store, 0));

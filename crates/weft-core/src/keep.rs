@@ -1,0 +1,79 @@
+//! Room on the disk. What no channel needs any more stays, for neighbours and for going
+//! back further, until the room is needed.
+
+use std::collections::BTreeSet;
+
+use weft_record::Hash;
+
+use crate::{
+    bounds,
+    file::FilePhase,
+    io::{Disk, Event, Failure, FailureKind, Outcome},
+    message::Payload,
+    node::Node,
+    pending::Pending,
+};
+
+impl<P: Payload> Node<P> {
+    /// The disk had no room: what nobody needs makes some, but not again at every try.
+    pub(crate) fn free_disk(&mut self, outcome: &Outcome<P>) {
+        let full = |failure: &Failure| failure.kind == FailureKind::DiskFull;
+        if matches!(outcome, Outcome::Failed(failure) if full(failure))
+            && self.collect_after_us <= self.now_us
+        {
+            self.collect();
+        }
+    }
+
+    /// Has everything deleted that [`Self::needed`] does not name.
+    fn collect(&mut self) {
+        self.collect_after_us = self.now_us + bounds::DISK_RETRY_US;
+        let keep = self.needed();
+        // before it is gone: nothing may be told or served of it from here on
+        self.files.retain(|file, _| keep.contains(file));
+        self.disk(Pending::Collect, Disk::Collect { keep });
+    }
+
+    pub(crate) fn collected(&mut self, outcome: &Outcome<P>) {
+        match outcome {
+            Outcome::Collected { files, bytes } if *files > 0 => {
+                let (files, bytes) = (*files, *bytes);
+                self.event(Event::Collected { files, bytes });
+            }
+            Outcome::Collected { .. } => {}
+            // what it left is found the next time
+            _ => self.trouble(outcome),
+        }
+    }
+
+    /// Files of what is active, of what can be gone back to, of what is on its way, and of
+    /// releases that the owner pinned.
+    fn needed(&self) -> BTreeSet<Hash> {
+        let mut needed = BTreeSet::new();
+        for channel in self.channels.values() {
+            let slots = &channel.slots;
+            let slots = [&slots.active, &slots.previous, &slots.staged];
+            for plan in slots.into_iter().flatten() {
+                needed.extend(plan.files.iter().map(|(_, file)| *file));
+            }
+            if let Some(target) = &channel.target {
+                needed.extend(target.files.iter().map(|file| file.blake3));
+            }
+        }
+        let under_way = self.files.iter().filter(|(_, state)| {
+            matches!(
+                state.phase,
+                FilePhase::Opening | FilePhase::Fetching | FilePhase::Hashing
+            )
+        });
+        needed.extend(under_way.map(|(file, _)| *file));
+        for release in &self.config.pinned {
+            if let Some(release) = self.trust.release(release) {
+                let files = release.variants.iter().flat_map(|variant| &variant.files);
+                let files = files.chain(&release.tokenizer).chain(&release.template);
+                needed.extend(files.map(|file| file.blake3));
+            }
+        }
+        needed
+    }
+}
