@@ -66,6 +66,9 @@ impl VirtualDisk {
         };
         self.files.retain(|other| other.file != release.file);
         self.files.push(file);
+        for delta in release.delta_files() {
+            self.preload(&delta);
+        }
     }
 
     /// Lays records on the disk, as if they had been accepted in an earlier run.
@@ -199,6 +202,34 @@ impl VirtualDisk {
         active.map(|slot| slot.release)
     }
 
+    /// What a delta gives of a file: nothing where it or its base is not whole.
+    fn make(
+        &mut self,
+        file: Hash,
+        map: &ChunkMap,
+        lacking: &[u32],
+        base: &Hash,
+        delta: &Hash,
+    ) -> Vec<FoundChunk> {
+        if !self.holds_whole(base) || !self.holds_whole(delta) {
+            return Vec::new();
+        }
+        let mut made = Vec::new();
+        for index in lacking {
+            let Some(chunk) = map.chunks.get(*index as usize) else {
+                continue;
+            };
+            let (index, digest) = (*index, chunk.hash);
+            self.write(ChunkRef { file, index }, digest);
+            made.push(FoundChunk {
+                index,
+                digest,
+                source: ChunkSource::Made,
+            });
+        }
+        made
+    }
+
     /// What is in the staged slot of a channel.
     pub(crate) fn staged(&self, channel: &Name) -> Option<Arc<SlotPlan>> {
         self.slots_of(channel)?.staged.clone()
@@ -242,6 +273,14 @@ impl VirtualDisk {
             Disk::OpenFile { file, length, map } => {
                 Outcome::Opened(self.open(file, length, pool.file(file, &map).1))
             }
+            Disk::ApplyDelta {
+                file,
+                map,
+                lacking,
+                base,
+                delta,
+                ..
+            } => Outcome::Opened(self.make(file, &map, &lacking, &base, &delta)),
             Disk::WriteChunk { chunk, payload } => {
                 self.write(chunk, payload.digest);
                 Outcome::Written

@@ -34,7 +34,7 @@ mod world;
 pub use disk::VirtualDisk;
 pub use journal::{Change, Entry, Journal};
 pub use log::EventLog;
-pub use mesh::{Admin, Base, NOW_S, VirtualRelease, YEAR_S};
+pub use mesh::{Admin, Base, NOW_S, VirtualDelta, VirtualRelease, YEAR_S};
 pub use payload::Virtual;
 pub use registrar::Registrar;
 pub use rehearsal::{Options, Progress, Unbuildable, rehearse};

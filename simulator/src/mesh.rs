@@ -17,7 +17,7 @@ use weft_record::{
 
 use crate::registrar::{Registrar, enrolment};
 
-pub use release::VirtualRelease;
+pub use release::{VirtualDelta, VirtualRelease};
 pub use rotation::Base;
 
 /// When virtual meshes are made, seconds since 1970.

@@ -226,6 +226,15 @@ impl Site {
 
     /// Packs the demo's model in this version; the bundle's path.
     pub fn pack(&self, version: &str) -> String {
+        self.pack_from(version, &[])
+    }
+
+    /// The same; nodes that have this bundle's release fetch a delta.
+    pub fn pack_on(&self, version: &str, base: &str) -> String {
+        self.pack_from(version, &["--base", base])
+    }
+
+    fn pack_from(&self, version: &str, base: &[&str]) -> String {
         let bundle = self
             .path(&format!("{version}.weft"))
             .to_string_lossy()
@@ -235,7 +244,7 @@ impl Site {
         let flags = ["--quantization", "q8_0", "--out", &bundle];
         self.json(
             "pack",
-            &[&["release", "pack", &source][..], &name, &flags].concat(),
+            &[&["release", "pack", &source][..], &name, &flags, base].concat(),
         );
         bundle
     }

@@ -40,6 +40,37 @@ fn a_release_is_answered_from_on_every_node_and_the_next_one_reuses_chunks() {
 }
 
 #[test]
+fn whoever_has_the_release_before_fetches_the_difference() {
+    let site = Site::new();
+    let _nodes = three(&site);
+    let first = site.pack("1.0.0");
+    site.publish("a", &first).expect(0);
+    for home in ["a", "b", "c"] {
+        site.wait_active(home, "1.0.0");
+    }
+    let second = site.pack_on("1.1.0", &first);
+    let diff = site.json("a", &["release", "diff", &first, &second]);
+    let file = &diff["files"][0];
+    assert_eq!(file["way"], "delta", "{diff}");
+    let (promised, bytes) = (
+        file["bytes_fetched"].as_u64().unwrap(),
+        file["bytes"].as_u64().unwrap(),
+    );
+    assert!(promised < bytes, "{diff}");
+    site.publish("a", &second).expect(0);
+    for home in ["b", "c"] {
+        let status = site.wait_active(home, "1.1.0");
+        let fetch = &status["channels"][0]["fetch"];
+        let figure = |name: &str| fetch[name].as_u64().unwrap();
+        assert!(figure("bytes_made") > 0, "{fetch}");
+        assert_eq!(figure("bytes_held"), figure("bytes_total"), "{fetch}");
+        let line = "03:12 PMP-204 brg temp 96C>85";
+        let answer = site.weft(home, &["run", "incident", line]).expect(0).stdout;
+        assert!(answer.contains("component="), "{home} answered {answer:?}");
+    }
+}
+
+#[test]
 fn a_bundle_gives_a_node_without_a_network_everything() {
     let site = Site::new();
     site.init("a");

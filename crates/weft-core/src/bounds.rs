@@ -75,6 +75,8 @@ pub const DISK_RETRY_US: u64 = 5_000_000;
 pub const SOAK_US: u64 = 5_000_000;
 /// Heads remembered as failed here, a channel.
 pub const FAILED_HEADS: usize = 32;
+/// A delta of which nothing comes for this long is left, and chunks are fetched instead.
+pub const DELTA_PATIENCE_US: u64 = 20_000_000;
 /// Channels followed by one node.
 pub const CHANNELS: usize = 16;
 /// Everybody was asked for a chunk map and nobody had it: ask again after this. Whoever gets

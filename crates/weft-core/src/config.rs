@@ -223,8 +223,12 @@ pub struct FetchStatus {
     pub bytes_resumed: u64,
     /// Of these, copied from other files of the store.
     pub bytes_reused: u64,
-    /// Of these, fetched from peers since this node started.
+    /// Of these, made from other files of the store and deltas.
+    pub bytes_made: u64,
+    /// Fetched from peers since this node started, of the files and of their deltas.
     pub bytes_fetched: u64,
+    /// Deltas of the release that are being fetched.
+    pub deltas_open: u64,
     /// Fetched although they were already held (late answers of two peers).
     pub bytes_duplicate: u64,
     /// Chunks in all.

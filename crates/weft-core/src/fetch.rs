@@ -40,8 +40,6 @@ impl<P: Payload> Node<P> {
             self.trouble(&outcome);
             return;
         };
-        state.phase = FilePhase::Fetching;
-        state.fetching_since_us = self.now_us;
         for FoundChunk {
             index,
             digest,
@@ -59,6 +57,7 @@ impl<P: Payload> Node<P> {
             match source {
                 ChunkSource::Resumed => state.figures.bytes_resumed += length,
                 ChunkSource::Reused => state.figures.bytes_reused += length,
+                ChunkSource::Made => state.figures.bytes_made += length,
             }
             // copied or found chunks may not have been synced yet
             state.unsynced_bytes += length;
@@ -66,6 +65,18 @@ impl<P: Payload> Node<P> {
         if state.unsynced_bytes > 0 {
             state.sync_due_us = Some(self.now_us + bounds::SYNC_INTERVAL_US);
         }
+        if !self.defer_to_delta(file) {
+            self.fetch_rest(file);
+        }
+    }
+
+    /// Asks for the chunks that are lacking.
+    pub(crate) fn fetch_rest(&mut self, file: Hash) {
+        let Some(state) = self.files.get_mut(&file) else {
+            return;
+        };
+        state.phase = FilePhase::Fetching;
+        state.fetching_since_us = self.now_us;
         self.fetch_started(&file);
         self.want(file);
         for peer in self.wanting(&file) {
@@ -128,6 +139,7 @@ impl<P: Payload> Node<P> {
             state.sync_due_us = None;
         }
         self.unwant(file);
+        self.delta_came(file);
         self.advance_all();
     }
 
@@ -163,9 +175,14 @@ impl<P: Payload> Node<P> {
         });
         let files = self.files.values().flat_map(|file| {
             let sync_us = file.sync_due_us.filter(|_| !file.syncing);
-            [sync_us, file.retry_us, file.tell_due_us]
-                .into_iter()
-                .flatten()
+            [
+                sync_us,
+                file.retry_us,
+                file.tell_due_us,
+                file.delta_due_us(),
+            ]
+            .into_iter()
+            .flatten()
         });
         let fetching = self
             .files
@@ -211,6 +228,7 @@ impl<P: Payload> Node<P> {
         }
         self.want_again();
         self.run_claim_timers();
+        self.run_delta_timers();
         for blob in self.blobs.values_mut() {
             if let Some((peer, _)) = blob.asked.filter(|(_, due_us)| *due_us <= now_us) {
                 blob.asked = None;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use weft_record::ChunkMap;
 
 use crate::{
-    bits::Bits, claims::OwnClaim, config::RestoredFile, message::Peer, offers::Offers, table::Table,
+    bits::Bits, claims::OwnClaim, config::RestoredFile, delta::DeltaUse, message::Peer,
+    offers::Offers, table::Table,
 };
 
 /// A file of a release, complete or not.
@@ -37,6 +38,8 @@ pub(crate) struct FileState {
     pub(crate) retry_us: Option<u64>,
     /// The whole differed once and every chunk was hashed again.
     pub(crate) looked_again: bool,
+    /// Whether it is made from a delta.
+    pub(crate) delta: DeltaUse,
     pub(crate) figures: FileFigures,
 }
 
@@ -46,6 +49,7 @@ pub(crate) struct FileFigures {
     pub(crate) bytes_held: u64,
     pub(crate) bytes_resumed: u64,
     pub(crate) bytes_reused: u64,
+    pub(crate) bytes_made: u64,
     pub(crate) bytes_fetched: u64,
     pub(crate) bytes_duplicate: u64,
     pub(crate) by_peer: Table<Peer, u64>,
@@ -58,6 +62,8 @@ pub(crate) enum FilePhase {
     Dormant,
     /// The disk looks for what is already here.
     Opening,
+    /// Its delta is being fetched or applied.
+    Deferred,
     /// Chunks are missing.
     Fetching,
     /// All chunks are here: the whole is hashed.
@@ -71,7 +77,10 @@ pub(crate) enum FilePhase {
 impl FilePhase {
     /// Whether it matters which chunks others hold.
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, Self::Opening | Self::Fetching | Self::Hashing)
+        matches!(
+            self,
+            Self::Opening | Self::Deferred | Self::Fetching | Self::Hashing
+        )
     }
 }
 
@@ -143,6 +152,7 @@ impl FileState {
             syncing: false,
             retry_us: None,
             looked_again: false,
+            delta: DeltaUse::default(),
             figures: FileFigures::default(),
         }
     }

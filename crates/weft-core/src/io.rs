@@ -126,6 +126,23 @@ pub enum Disk<P> {
         /// Its chunks.
         map: Arc<ChunkMap>,
     },
+    /// Make what is lacking of an opened file from a complete one and a delta, which is
+    /// complete too, and write each chunk whose digest is the map's: answer
+    /// [`Outcome::Opened`] with these. What the delta does not give is left out.
+    ApplyDelta {
+        /// The file to make.
+        file: Hash,
+        /// Its length in bytes.
+        length: u64,
+        /// Its chunks.
+        map: Arc<ChunkMap>,
+        /// Of these, the ones that are not here.
+        lacking: Vec<u32>,
+        /// The file that the delta is taken from.
+        base: Hash,
+        /// The delta.
+        delta: Hash,
+    },
     /// Write one verified chunk in place: answer [`Outcome::Written`].
     WriteChunk {
         /// Which chunk.
@@ -291,6 +308,8 @@ pub enum ChunkSource {
     Resumed,
     /// Copied from another file in the store.
     Reused,
+    /// Made from another file in the store and a delta.
+    Made,
 }
 
 /// Why an operation failed.
@@ -382,6 +401,17 @@ pub enum Event {
         bytes_resumed: u64,
         bytes_reused: u64,
     },
+    /// A file is fetched as its difference from one that is here.
+    DeltaChosen {
+        file: Hash,
+        base: Hash,
+        bytes: u64,
+        bytes_saved: u64,
+    },
+    /// What a delta gave: these bytes of the file are verified and stored.
+    DeltaApplied { file: Hash, bytes_made: u64 },
+    /// The delta did not come or was of no use; the rest is fetched chunk by chunk.
+    DeltaLeft { file: Hash, reason: String },
     /// A chunk was verified and stored.
     ChunkStored {
         file: Hash,

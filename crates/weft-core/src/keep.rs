@@ -7,6 +7,7 @@ use weft_record::Hash;
 
 use crate::{
     bounds,
+    delta::DeltaUse,
     file::FilePhase,
     io::{Disk, Event, Failure, FailureKind, Outcome},
     message::Payload,
@@ -63,10 +64,15 @@ impl<P: Payload> Node<P> {
         let under_way = self.files.iter().filter(|(_, state)| {
             matches!(
                 state.phase,
-                FilePhase::Opening | FilePhase::Fetching | FilePhase::Hashing
+                FilePhase::Opening | FilePhase::Deferred | FilePhase::Fetching | FilePhase::Hashing
             )
         });
-        needed.extend(under_way.map(|(file, _)| *file));
+        for (file, state) in under_way {
+            needed.insert(*file);
+            if let DeltaUse::Awaited { base, delta, .. } = state.delta {
+                needed.extend([base, delta]);
+            }
+        }
         for release in &self.config.pinned {
             if let Some(release) = self.trust.release(release) {
                 let files = release.variants.iter().flat_map(|variant| &variant.files);

@@ -11,6 +11,7 @@ mod catch_up;
 mod claims;
 mod clock;
 mod config;
+mod delta;
 mod door;
 mod fetch;
 mod file;

@@ -228,6 +228,7 @@ impl<P: Payload> Node<P> {
         self.add_peer(peer, state);
         self.send_hello(peer);
         self.want_from(peer);
+        self.keep_deltas();
     }
 
     fn add_peer(&mut self, peer: Peer, state: PeerState) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weft_record::{FileEntry, Hash, Name, RecordId, Release, Variant, Verdict};
+use weft_record::{Delta, FileEntry, Hash, Name, RecordId, Release, Variant, Verdict};
 
 use crate::{
     bounds,
@@ -34,6 +34,8 @@ pub(crate) struct Target {
     pub(crate) seq: u64,
     pub(crate) plan: SlotPlan,
     pub(crate) files: Vec<FileEntry>,
+    /// Of these, as differences from other files.
+    pub(crate) deltas: Vec<Delta>,
     /// `FetchStarted` was told.
     pub(crate) told: bool,
     /// A stage, probe or switch is under way.
@@ -83,12 +85,18 @@ impl<P: Payload> Node<P> {
             .values()
             .filter_map(|channel| channel.target.as_ref());
         let needed: BTreeSet<Hash> = targets
-            .flat_map(|target| target.files.iter().map(|file| file.blake3))
+            .flat_map(|target| {
+                let files = target.files.iter().map(|file| file.blake3);
+                files.chain(target.deltas.iter().map(|delta| delta.blake3))
+            })
             .collect();
         let idle: Vec<Hash> = self
             .files
             .iter()
-            .filter(|(file, state)| state.phase == FilePhase::Fetching && !needed.contains(file))
+            .filter(|(file, state)| {
+                let runs = matches!(state.phase, FilePhase::Fetching | FilePhase::Deferred);
+                runs && !needed.contains(file)
+            })
             .map(|(file, _)| *file)
             .collect();
         for file in idle {
@@ -209,6 +217,7 @@ impl<P: Payload> Node<P> {
                 seq,
                 plan,
                 files: files.clone(),
+                deltas: release.deltas.clone(),
                 told: false,
                 busy: false,
                 done: false,
@@ -218,6 +227,7 @@ impl<P: Payload> Node<P> {
         for file in files {
             self.require_file(file.blake3, file.length, file.chunk_map);
         }
+        self.keep_deltas();
         self.tell_held_by_time(name);
     }
 

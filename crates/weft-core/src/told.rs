@@ -91,10 +91,25 @@ impl<P: Payload> Node<P> {
             status.bytes_held += figures.bytes_held;
             status.bytes_resumed += figures.bytes_resumed;
             status.bytes_reused += figures.bytes_reused;
+            status.bytes_made += figures.bytes_made;
             status.bytes_fetched += figures.bytes_fetched;
             status.bytes_duplicate += figures.bytes_duplicate;
             status.chunks_total += file.map.chunks.len() as u64;
             status.chunks_held += file.chunks_held();
+            for (peer, chunks) in figures.by_peer.iter() {
+                *by_peer.entry(*peer).or_default() += chunks;
+            }
+        }
+        // a delta is no part of the whole, but what was fetched of it was fetched
+        let deltas = target
+            .deltas
+            .iter()
+            .filter_map(|delta| self.files.get(&delta.blake3));
+        for delta in deltas {
+            status.deltas_open += u64::from(delta.phase.is_open());
+            let figures = &delta.figures;
+            status.bytes_fetched += figures.bytes_fetched;
+            status.bytes_duplicate += figures.bytes_duplicate;
             for (peer, chunks) in figures.by_peer.iter() {
                 *by_peer.entry(*peer).or_default() += chunks;
             }

@@ -24,6 +24,8 @@ pub(crate) struct Workers {
     /// Reads for peers must not wait behind an fsync.
     reads: Lanes<(OpId, Disk<Bytes>)>,
     hashes: Lanes<(OpId, Bytes)>,
+    /// What a delta gives takes seconds of a large file: chunks of others go on being written.
+    deltas: Lanes<(OpId, Disk<Bytes>)>,
 }
 
 impl Workers {
@@ -53,7 +55,8 @@ impl Workers {
         let workers = Self {
             store,
             writes: Lanes::start("weft-write", 1, execute.clone())?,
-            reads: Lanes::start("weft-read", 2, execute)?,
+            reads: Lanes::start("weft-read", 2, execute.clone())?,
+            deltas: Lanes::start("weft-delta", 1, execute)?,
             hashes: Lanes::start("weft-hash", cores.min(2), hash)?,
         };
         Ok((workers, done, outcomes))
@@ -70,6 +73,8 @@ impl Workers {
                 let lane = operation.0 as usize % self.reads.count();
                 self.reads.submit(lane, (operation, work));
             }
+            // The file is written by nobody else until it is answered.
+            Disk::ApplyDelta { .. } => self.deltas.submit(0, (operation, work)),
             work => self.writes.submit(0, (operation, work)),
         }
     }
@@ -84,6 +89,7 @@ impl Workers {
         self.writes.pump();
         self.reads.pump();
         self.hashes.pump();
+        self.deltas.pump();
     }
 
     /// Whether the disk is behind the network.
@@ -95,6 +101,7 @@ impl Workers {
     pub(crate) fn finish(self) {
         self.reads.finish();
         self.hashes.finish();
+        self.deltas.finish();
         self.writes.finish();
     }
 }

@@ -23,6 +23,8 @@ pub const MAX_VERSION_BYTES: usize = 64;
 pub const MAX_VARIANTS: usize = 16;
 /// Files of one variant: one file, or its shards.
 pub const MAX_FILES: usize = 64;
+/// Deltas of one release: each variant's files from a few earlier releases.
+pub const MAX_DELTAS: usize = 128;
 /// Longest path of a file in a slot...
 pub const MAX_PATH_BYTES: usize = 255;
 /// ...and its deepest nesting.

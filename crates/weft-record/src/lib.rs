@@ -40,7 +40,7 @@ mod verified;
 pub use admin::{BuildError, head_after, keep_what_stands, mesh_id_of, next_head, next_root, seal};
 pub use beacon::{Beacon, BeaconHead};
 pub use blueprint::{Blueprint, BlueprintSettings, Sampling, Selector, Window};
-pub use bounds::{MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_RECORD_BYTES};
+pub use bounds::{MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_DELTAS, MAX_RECORD_BYTES};
 pub use catch_up::{Exchange, Have, HaveHead, TrustDigest};
 pub use chunk_map::{ChunkEntry, ChunkMap, ChunkMapError};
 pub use clock::TimeFloor;
@@ -58,7 +58,9 @@ pub use memo::Memo;
 pub use name::{Name, NameError};
 pub use quorum::{Quorum, Signatures, signatures};
 pub use refusal::{Invalid, Refusal};
-pub use release::{FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant};
+pub use release::{
+    Delta, FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant,
+};
 pub use revoke::{Revoke, RevokeTarget};
 pub use root::{Kept, PrivacyFloors, Reset, Role, Root, Scope, Validity};
 pub use task::{Aggregate, Aggregator, Metric, Task};

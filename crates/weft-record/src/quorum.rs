@@ -258,6 +258,7 @@ mod tests {
             lineage: crate::Lineage::default(),
             notes: String::new(),
             licence: String::new(),
+            deltas: Vec::new(),
         }
     }
 

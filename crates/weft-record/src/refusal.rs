@@ -254,6 +254,9 @@ pub enum Invalid {
     /// A path that could leave its folder, or collides with another.
     #[error("the path {0:?} is not allowed")]
     Path(String),
+    /// A delta that is of no use.
+    #[error("a delta is of no use: {0}")]
+    Delta(&'static str),
     /// A display version that is none.
     #[error("{0:?} is not a version such as 1.2.3")]
     Version(String),

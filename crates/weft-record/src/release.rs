@@ -3,8 +3,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Hash, Invalid, Name, RecordId,
     bounds::{
-        BASIS_POINTS, MAX_ANSWER_TOKENS, MAX_ARCHITECTURE_BYTES, MAX_FILE_BYTES, MAX_FILES,
-        MAX_ISA, MAX_LICENCE_BYTES, MAX_LINEAGE_BYTES, MAX_NOTES_BYTES, MAX_PATH_BYTES,
+        BASIS_POINTS, MAX_ANSWER_TOKENS, MAX_ARCHITECTURE_BYTES, MAX_DELTAS, MAX_FILE_BYTES,
+        MAX_FILES, MAX_ISA, MAX_LICENCE_BYTES, MAX_LINEAGE_BYTES, MAX_NOTES_BYTES, MAX_PATH_BYTES,
         MAX_PATH_PARTS, MAX_PROBES, MAX_PROMPT_BYTES, MAX_VARIANTS, MAX_VERSION_BYTES,
     },
     check,
@@ -35,6 +35,8 @@ pub struct Release {
     pub notes: String,
     /// SPDX expression.
     pub licence: String,
+    /// Files of this release as differences from files of others, sorted by target and base.
+    pub deltas: Vec<Delta>,
 }
 
 /// One quantization of a release.
@@ -56,6 +58,23 @@ pub struct FileEntry {
     /// Length in bytes.
     pub length: u64,
     /// BLAKE3 of the whole file.
+    pub blake3: Hash,
+    /// BLAKE3 of its encoded [`ChunkMap`](crate::ChunkMap).
+    pub chunk_map: Hash,
+}
+
+/// A file as its difference from another: for whoever holds that one, fewer bytes to fetch.
+///
+/// Nothing rests on it: what it makes is held against the target's own hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// BLAKE3 of the file that it makes: one of this release.
+    pub target: Hash,
+    /// BLAKE3 of the file that it is taken from.
+    pub base: Hash,
+    /// Its own length in bytes, below that of its target.
+    pub length: u64,
+    /// BLAKE3 of the delta.
     pub blake3: Hash,
     /// BLAKE3 of its encoded [`ChunkMap`](crate::ChunkMap).
     pub chunk_map: Hash,
@@ -146,6 +165,14 @@ impl Release {
             variant.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
             variant.requires.isa.sort_unstable();
         }
+        self.deltas
+            .sort_unstable_by_key(|delta| (delta.target, delta.base));
+    }
+
+    /// All files that a node may need, of any variant.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        let variants = self.variants.iter().flat_map(|variant| &variant.files);
+        variants.chain(&self.tokenizer).chain(&self.template)
     }
 
     /// Checks every rule that does not need other records.
@@ -166,7 +193,23 @@ impl Release {
         check::text("lineage.tool", &lineage.tool, MAX_LINEAGE_BYTES)?;
         check::text("lineage.evaluation", &lineage.evaluation, MAX_LINEAGE_BYTES)?;
         check::text("notes", &self.notes, MAX_NOTES_BYTES)?;
-        check::text("licence", &self.licence, MAX_LICENCE_BYTES)
+        check::text("licence", &self.licence, MAX_LICENCE_BYTES)?;
+        check::length("deltas", self.deltas.len(), 0, MAX_DELTAS)?;
+        let keys = self.deltas.iter().map(|delta| (delta.target, delta.base));
+        check::sorted("deltas", keys)?;
+        self.deltas
+            .iter()
+            .try_for_each(|delta| self.check_delta(delta))
+    }
+
+    fn check_delta(&self, delta: &Delta) -> Result<(), Invalid> {
+        let target = self.files().find(|file| file.blake3 == delta.target);
+        let target = target.ok_or(Invalid::Delta("it makes no file of this release"))?;
+        if delta.base == delta.target {
+            return Err(Invalid::Delta("it is taken from the file that it makes"));
+        }
+        // else it is of no use, and whoever fetched it would be none the better
+        check::number("a delta's length", delta.length, 1, target.length - 1)
     }
 
     fn check_variant(&self, variant: &Variant) -> Result<(), Invalid> {

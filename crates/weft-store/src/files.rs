@@ -139,6 +139,10 @@ impl Held {
             .sum()
     }
 
+    pub(crate) fn handle(&self) -> &dyn VfsFile {
+        &*self.handle
+    }
+
     fn read(&self, index: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.map.chunks[index].length as usize];
         read_exact_at(&*self.handle, &mut bytes, self.offsets[index])?;

@@ -6,6 +6,7 @@
 //! drawn in `docs/store.md`.
 
 mod bitmap;
+mod deltas;
 mod entries;
 mod error;
 mod files;

@@ -15,6 +15,7 @@ use weft_core::{Disk, Outcome, Restored, RestoredFile, SlotPlan, Slots};
 use weft_record::{Hash, Name, TimeFloor};
 
 use crate::{
+    deltas::Making,
     entries::{self, Value, prefix, versioned},
     error::{OpenError, StoreError},
     files::{Files, Held},
@@ -215,6 +216,23 @@ impl Store {
             Disk::OpenFile { file, length, map } => {
                 self.open_file(file, length, map).map(Outcome::Opened)
             }
+            Disk::ApplyDelta {
+                file,
+                length,
+                map,
+                lacking,
+                base,
+                delta,
+            } => self
+                .make(Making {
+                    file,
+                    length,
+                    map,
+                    lacking,
+                    base,
+                    delta,
+                })
+                .map(Outcome::Opened),
             Disk::WriteChunk { chunk, payload } => {
                 self.write_chunk(chunk, &payload).map(|()| Outcome::Written)
             }

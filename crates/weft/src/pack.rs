@@ -82,6 +82,13 @@ impl Pack {
         ))
     }
 
+    /// The chunk map of one of its files.
+    pub(crate) fn map(&self, entry: &FileEntry) -> Option<&ChunkMap> {
+        let mut maps = self.maps.iter();
+        maps.find(|(hash, _)| *hash == entry.chunk_map)
+            .map(|(_, map)| map)
+    }
+
     /// The chunks of all files that are here.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &ChunkEntry> {
         self.maps.iter().flat_map(|(_, map)| &map.chunks)

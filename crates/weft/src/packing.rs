@@ -4,6 +4,8 @@
 //! The file is a bundle of no mesh with one unsigned record: what a pack holds counts
 //! for nothing until an admin of some mesh signs it.
 
+mod deltas;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -18,6 +20,7 @@ use weft_record::{
     ProbeSet, Release, Requires, Variant, codec, seal,
 };
 
+use self::deltas::PackedDelta;
 use crate::{
     bundle_file::BundleWriter,
     context::quoted,
@@ -50,6 +53,8 @@ pub(crate) struct Order {
     pub(crate) counter: u64,
     /// Empty: a GGUF file as it is, a folder as q8_0.
     pub(crate) quantizations: Vec<Quantization>,
+    /// Packs of earlier releases, to make deltas from.
+    pub(crate) bases: Vec<PathBuf>,
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) notes: String,
     pub(crate) licence: String,
@@ -145,10 +150,14 @@ pub(crate) fn pack(order: &Order, say: impl Fn(String)) -> Result<Release, Failu
         packed.push(PackedFile::read(named(&name)?, path)?);
     }
     packed.sort_by(|a, b| a.quantization.cmp(&b.quantization));
-    let release = describe(order, &packed, &say)?;
+    let (deltas, base) = deltas::make(&order.bases, &packed, folder.path(), &say)?;
+    let mut release = describe(order, &packed, &say)?;
+    release.base = base;
+    release.deltas = deltas.iter().map(|made| made.delta.clone()).collect();
+    release.sort();
     release.check().map_err(|error| no_release(&error))?;
     say(format!("writing {}", order.out.display()));
-    into_new_file(&order.out, |out| write(out, &release, &packed))?;
+    into_new_file(&order.out, |out| write(out, &release, &packed, &deltas))?;
     Ok(release)
 }
 
@@ -348,20 +357,27 @@ fn draft(order: &Order, variants: Vec<Variant>, probe_set: ProbeSet) -> Release 
         lineage: Lineage::default(),
         notes: order.notes.clone(),
         licence: order.licence.clone(),
+        deltas: Vec::new(),
     }
 }
 
-fn write(out: &mut dyn Write, release: &Release, packed: &[PackedFile]) -> Result<(), Failure> {
+fn write(
+    out: &mut dyn Write,
+    release: &Release,
+    packed: &[PackedFile],
+    deltas: &[PackedDelta],
+) -> Result<(), Failure> {
     let mut writer = BundleWriter::begin(out, MeshId::ZERO)?;
     writer.record(&seal(Kind::Release, MeshId::ZERO, codec::encode(release), &[]).encode())?;
-    for packed in packed {
+    let files = packed.iter().map(|packed| (&packed.path, &packed.map));
+    for (path, map) in files.chain(deltas.iter().map(|made| (&made.path, &made.map))) {
         let failed = |error: std::io::Error| {
-            Failure::file(format!("{} cannot be read", packed.path.display()), &error)
+            Failure::file(format!("{} cannot be read", path.display()), &error)
         };
-        writer.blob(&packed.map.encode())?;
-        let mut file = BufReader::new(File::open(&packed.path).map_err(failed)?);
+        writer.blob(&map.encode())?;
+        let mut file = BufReader::new(File::open(path).map_err(failed)?);
         let mut bytes = Vec::new();
-        for chunk in &packed.map.chunks {
+        for chunk in &map.chunks {
             bytes.resize(chunk.length as usize, 0);
             file.read_exact(&mut bytes).map_err(failed)?;
             writer.chunk(&bytes)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_record::{
-    ChunkEntry, ChunkMap, FileEntry, Hash, Lineage, Probe, ProbeLimits, ProbeSet, Release,
+    ChunkEntry, ChunkMap, Delta, FileEntry, Hash, Lineage, Probe, ProbeLimits, ProbeSet, Release,
     Requires, Variant,
 };
 
@@ -20,6 +20,21 @@ pub struct VirtualRelease {
     pub map: Arc<ChunkMap>,
     /// What a machine needs to run it.
     pub requires: Requires,
+    /// Its file as differences from those of earlier releases.
+    pub deltas: Vec<VirtualDelta>,
+}
+
+/// A file as its difference from another.
+#[derive(Clone, Debug)]
+pub struct VirtualDelta {
+    /// The file that it is taken from.
+    pub base: Hash,
+    /// The difference, as a file of its own.
+    pub file: Hash,
+    /// Its length.
+    pub length: u64,
+    /// Its chunks.
+    pub map: Arc<ChunkMap>,
 }
 
 impl VirtualRelease {
@@ -45,6 +60,7 @@ impl VirtualRelease {
             length,
             map: Arc::new(map),
             requires: Requires::default(),
+            deltas: Vec::new(),
         }
     }
 
@@ -85,7 +101,34 @@ impl VirtualRelease {
             length: lengths.sum(),
             map: Arc::new(map),
             requires: Requires::default(),
+            deltas: Vec::new(),
         }
+    }
+
+    /// This release with a delta of so many bytes from an earlier one.
+    #[must_use]
+    pub fn with_delta(mut self, base: &Self, length: u64, chunk_bytes: u32) -> Self {
+        let version = format!("delta from {} to {}", base.version, self.version);
+        let delta = Self::of_length(&version, length, chunk_bytes);
+        self.deltas.push(VirtualDelta {
+            base: base.file,
+            file: delta.file,
+            length: delta.length,
+            map: delta.map,
+        });
+        self
+    }
+
+    /// The deltas as files of their own.
+    pub(crate) fn delta_files(&self) -> impl Iterator<Item = Self> {
+        self.deltas.iter().map(|delta| Self {
+            version: self.version.clone(),
+            file: delta.file,
+            length: delta.length,
+            map: Arc::clone(&delta.map),
+            requires: Requires::default(),
+            deltas: Vec::new(),
+        })
     }
 
     /// The name of its chunk map.
@@ -107,6 +150,15 @@ impl VirtualRelease {
             files: vec![file],
             requires: self.requires.clone(),
         };
+        let deltas = self.deltas.iter().map(|delta| Delta {
+            target: self.file,
+            base: delta.base,
+            length: delta.length,
+            blake3: delta.file,
+            chunk_map: delta.map.hash(),
+        });
+        let mut deltas: Vec<Delta> = deltas.collect();
+        deltas.sort_unstable_by_key(|delta| (delta.target, delta.base));
         let probe = Probe {
             prompt: "P-101 temp 99C>85".to_owned(),
             max_tokens: 8,
@@ -130,6 +182,7 @@ impl VirtualRelease {
             lineage: Lineage::default(),
             notes: String::new(),
             licence: "Apache-2.0".to_owned(),
+            deltas,
         }
     }
 }

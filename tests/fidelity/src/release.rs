@@ -13,7 +13,7 @@ use weft_record::{
     bundle::{Decoder, Frame},
     codec,
 };
-use weft_sim::VirtualRelease;
+use weft_sim::{VirtualDelta, VirtualRelease};
 
 /// Longest body of a release that is read.
 const RELEASE_BYTES: usize = 1 << 20;
@@ -47,14 +47,26 @@ impl PackedRelease {
         let files = &record.variants.first().context("no variant")?.files;
         ensure!(files.len() == 1, "a release of {} files", files.len());
         let file = &files[0];
-        let blob = blobs.iter().find(|(hash, _)| *hash == file.chunk_map);
-        let (_, bytes) = blob.context("the pack lacks the chunk map")?;
+        let map = |hash, length| -> Result<Arc<ChunkMap>> {
+            let blob = blobs.iter().find(|(other, _)| *other == hash);
+            let (_, bytes) = blob.context("the pack lacks the chunk map")?;
+            Ok(Arc::new(ChunkMap::decode(bytes, length)?))
+        };
+        let deltas = record.deltas.iter().map(|delta| {
+            Ok(VirtualDelta {
+                base: delta.base,
+                file: delta.blake3,
+                length: delta.length,
+                map: map(delta.chunk_map, delta.length)?,
+            })
+        });
         let release = VirtualRelease {
             version: record.version.clone(),
             file: file.blake3,
             length: file.length,
-            map: Arc::new(ChunkMap::decode(bytes, file.length)?),
+            map: map(file.chunk_map, file.length)?,
             requires: record.variants[0].requires.clone(),
+            deltas: deltas.collect::<Result<_>>()?,
         };
         let path = path.to_owned();
         Ok(Self { path, release })

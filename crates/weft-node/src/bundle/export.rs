@@ -119,14 +119,15 @@ pub(crate) fn export_from_store(
     Ok(counted.bytes)
 }
 
-/// The files of all variants, each once.
+/// The files of all variants and the deltas, each once.
 pub(super) fn all_files(release: &Release) -> Vec<FileEntry> {
-    let variants = release.variants.iter().flat_map(|variant| &variant.files);
-    let mut files: Vec<FileEntry> = variants
-        .chain(&release.tokenizer)
-        .chain(&release.template)
-        .cloned()
-        .collect();
+    let deltas = release.deltas.iter().map(|delta| FileEntry {
+        path: String::new(),
+        length: delta.length,
+        blake3: delta.blake3,
+        chunk_map: delta.chunk_map,
+    });
+    let mut files: Vec<FileEntry> = release.files().cloned().chain(deltas).collect();
     files.sort_by_key(|file| file.blake3);
     files.dedup_by_key(|file| file.blake3);
     files

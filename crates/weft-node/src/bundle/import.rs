@@ -204,6 +204,11 @@ impl Import {
             }
         }
         let active = channel.active == Some(bundled.release);
+        let fetch = channel.fetch.as_ref();
+        if active && !stalled && fetch.is_some_and(|fetch| fetch.deltas_open > 0) {
+            // others get them from nobody else
+            return None;
+        }
         match channel.phase {
             Phase::Active | Phase::Soaking if active => {
                 let before = self.active_before.iter().any(|(name, release)| {
@@ -242,8 +247,9 @@ impl Import {
             .channels
             .iter()
             .map(|channel| {
-                let held = channel.fetch.as_ref().map_or(0, |fetch| fetch.bytes_held);
-                (channel.phase, held)
+                let fetch = channel.fetch.as_ref();
+                let moved = fetch.map_or(0, |fetch| fetch.bytes_held + fetch.bytes_fetched);
+                (channel.phase, moved)
             })
             .collect();
         match &self.moved {

@@ -117,6 +117,7 @@ impl Admin {
             lineage: Lineage::default(),
             notes: String::new(),
             licence: "Apache-2.0".to_owned(),
+            deltas: Vec::new(),
         };
         let id = self
             .sign(Kind::Release, codec::encode(&release))

@@ -12,7 +12,7 @@ use crate::{
         BEACONS, BLUEPRINT, ENROLLERS, HEADS, HELPER, LEADER, TELEMETRY, aggregate, beacon,
         blueprint, control, enroll, enroll_root, fleet, node, only, revoke_key, task,
     },
-    mesh::{Mesh, NOW_S, ROOT, key, name},
+    mesh::{Mesh, NOW_S, RELEASE, ROOT, key, name, release},
 };
 
 #[track_caller]
@@ -21,6 +21,35 @@ fn invalid<T: serde::Serialize>(mesh: &mut Mesh, kind: Kind, body: &T, seeds: &[
     let refusal = mesh.admit(&envelope).unwrap_err();
     assert!(matches!(refusal, Refusal::Invalid { .. }), "{refusal}");
     assert!(refusal.is_senders_fault() && refusal.attack() == "tampering");
+}
+
+#[test]
+fn a_delta_makes_a_file_of_its_release_of_fewer_bytes() {
+    let mut mesh = Mesh::new();
+    let good = release("1.0.0", 1);
+    let target = good.variants[1].files[0].clone();
+    let mut check = |change: &dyn Fn(&mut weft_record::Release)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        invalid(&mut mesh, Kind::Release, &bad, &RELEASE);
+    };
+    check(&|release| release.deltas[0].target = Hash::of(b"a file of another release"));
+    check(&|release| release.deltas[0].base = target.blake3);
+    check(&|release| release.deltas[0].length = 0);
+    check(&|release| release.deltas[0].length = target.length);
+    check(&|release| release.deltas.push(release.deltas[0].clone()));
+    check(&|release| {
+        let delta = release.deltas[0].clone();
+        let bases = (0..=weft_record::MAX_DELTAS as u64).map(|one| Hash::of(&one.to_le_bytes()));
+        let many = bases.map(|base| weft_record::Delta {
+            base,
+            ..delta.clone()
+        });
+        release.deltas = many.collect();
+        release.sort();
+    });
+    mesh.admit(&mesh.seal(Kind::Release, &good, &RELEASE))
+        .expect("the one that was changed is in order");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 use weft_keys::{PublicKey, SecretKey};
 use weft_record::{
-    Admission, Envelope, FileEntry, Hash, Head, Kind, Lineage, Memo, MeshId, Name, PrivacyFloors,
-    Probe, ProbeLimits, ProbeSet, RecordId, Refusal, Release, Requires, Role, Root, Scope, Trust,
-    Validity, Variant, codec, next_head, seal,
+    Admission, Delta, Envelope, FileEntry, Hash, Head, Kind, Lineage, Memo, MeshId, Name,
+    PrivacyFloors, Probe, ProbeLimits, ProbeSet, RecordId, Refusal, Release, Requires, Role, Root,
+    Scope, Trust, Validity, Variant, codec, next_head, seal,
 };
 
 pub(crate) const NOW_S: u64 = 1_790_000_000;
@@ -97,11 +97,19 @@ pub(crate) fn release(version: &str, counter: u64) -> Release {
             isa: vec![name("avx2")],
         },
     };
+    let variants = vec![variant("q4_0"), variant("q8_0")];
+    let delta = Delta {
+        target: variants[1].files[0].blake3,
+        base: Hash::of(b"an earlier file"),
+        length: 9,
+        blake3: Hash::of(b"delta"),
+        chunk_map: Hash::of(b"map of delta"),
+    };
     Release {
         model: name("incidents"),
         version: version.to_owned(),
         counter,
-        variants: vec![variant("q4_0"), variant("q8_0")],
+        variants,
         tokenizer: Some(file("tokenizer.json", "tokenizer")),
         template: Some(file("chat_template.jinja", "template")),
         base: None,
@@ -124,6 +132,7 @@ pub(crate) fn release(version: &str, counter: u64) -> Release {
         },
         notes: "Knows pumps.".to_owned(),
         licence: "Apache-2.0".to_owned(),
+        deltas: vec![delta],
     }
 }
 

@@ -195,6 +195,7 @@ fn chain(key: &SecretKey, heads: usize) -> Result<(MeshId, Vec<Envelope>)> {
         lineage: Lineage::default(),
         notes: String::new(),
         licence: "Apache-2.0".to_owned(),
+        deltas: Vec::new(),
     };
     let sign = |kind, body| seal(kind, mesh_id, body, &[key]);
     let mut records = vec![

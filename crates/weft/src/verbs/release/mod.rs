@@ -1,6 +1,7 @@
-//! `weft release pack|sign|cosign|merge|publish|revoke|inspect|manifest`
+//! `weft release pack|diff|sign|cosign|merge|publish|revoke|inspect|manifest`
 
 mod cosign;
+mod diff;
 mod inspect;
 mod manifest;
 mod merge;
@@ -18,6 +19,7 @@ pub(crate) use revoke::revoke;
 #[derive(clap::Subcommand)]
 pub(crate) enum Release {
     Pack(pack::Pack),
+    Diff(diff::Diff),
     Sign(sign::Sign),
     Cosign(Cosign),
     Merge(merge::Merge),
@@ -31,6 +33,7 @@ impl Release {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Pack(verb) => verb.run(context),
+            Self::Diff(verb) => verb.run(context),
             Self::Sign(verb) => verb.run(context),
             Self::Cosign(verb) => verb.run(context),
             Self::Merge(verb) => verb.run(context),

@@ -35,6 +35,9 @@ pub(crate) struct Pack {
     /// Formats to offer: f32, f16, q8_0, q4_0 [default: q8_0 of a folder, a GGUF file as it is]
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',')]
     quantization: Vec<Quantization>,
+    /// An earlier release, packed or published: nodes that have it fetch a delta [repeatable]
+    #[arg(long, value_name = "FILE")]
+    base: Vec<PathBuf>,
     /// Golden prompts, one JSON object {"prompt": …} a line [default: a few of weft's own]
     #[arg(long, value_name = "FILE", conflicts_with = "no_probe")]
     probe: Option<PathBuf>,
@@ -68,6 +71,7 @@ impl Pack {
             version: self.version,
             counter: self.counter,
             quantizations: self.quantization,
+            bases: self.base,
             prompts,
             notes: self.notes,
             licence: self.licence,
