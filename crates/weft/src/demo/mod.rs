@@ -124,7 +124,7 @@ fn play(context: &Context, folder: &Path, count: usize, keep: bool) -> Result<()
         .interruption
         .ok_or_else(|| mesh.nodes[victim].failed("it was not killed"))?;
     mesh.check_reuse(&rolled.transfers, &reuse)?;
-    Mesh::check_resume(&rolled.transfers, &interruption)?;
+    Mesh::check_resume(&rolled.transfers, publisher, &interruption)?;
     mesh.say(&format!(
         "{} of {} were the same bytes as before ({}), and every node reused exactly these",
         size(reuse.bytes_identical),
