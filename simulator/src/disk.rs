@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use weft_core::{
-    ChunkRef, ChunkSource, Disk, Failure, FailureKind, FoundChunk, Outcome, Restored, RestoredFile,
-    SlotPlan, Slots,
+    ChunkRef, ChunkSource, DeltaPlan, Disk, Failure, FailureKind, FoundChunk, Outcome, Restored,
+    RestoredFile, SlotPlan, Slots,
 };
 use weft_record::{ChunkMap, Hash, Name, RecordId, TimeFloor};
 
@@ -203,23 +203,16 @@ impl VirtualDisk {
     }
 
     /// What a delta gives of a file: nothing where it or its base is not whole.
-    fn make(
-        &mut self,
-        file: Hash,
-        map: &ChunkMap,
-        lacking: &[u32],
-        base: &Hash,
-        delta: &Hash,
-    ) -> Vec<FoundChunk> {
-        if !self.holds_whole(base) || !self.holds_whole(delta) {
+    fn make(&mut self, plan: &DeltaPlan) -> Vec<FoundChunk> {
+        if !self.holds_whole(&plan.base) || !self.holds_whole(&plan.delta) {
             return Vec::new();
         }
         let mut made = Vec::new();
-        for index in lacking {
-            let Some(chunk) = map.chunks.get(*index as usize) else {
+        for &index in &plan.lacking {
+            let Some(chunk) = plan.map.chunks.get(index as usize) else {
                 continue;
             };
-            let (index, digest) = (*index, chunk.hash);
+            let (file, digest) = (plan.file, chunk.hash);
             self.write(ChunkRef { file, index }, digest);
             made.push(FoundChunk {
                 index,
@@ -273,14 +266,7 @@ impl VirtualDisk {
             Disk::OpenFile { file, length, map } => {
                 Outcome::Opened(self.open(file, length, pool.file(file, &map).1))
             }
-            Disk::ApplyDelta {
-                file,
-                map,
-                lacking,
-                base,
-                delta,
-                ..
-            } => Outcome::Opened(self.make(file, &map, &lacking, &base, &delta)),
+            Disk::ApplyDelta(plan) => Outcome::Opened(self.make(&plan)),
             Disk::WriteChunk { chunk, payload } => {
                 self.write(chunk, payload.digest);
                 Outcome::Written

@@ -9,7 +9,8 @@ use weft_record::{Delta, Hash};
 use crate::{
     bounds,
     file::{FilePhase, FileState},
-    io::{Disk, Event, Outcome},
+    install::is,
+    io::{DeltaPlan, Disk, Event, Outcome},
     members::Standing,
     message::Payload,
     node::Node,
@@ -74,7 +75,7 @@ impl<P: Payload> Node<P> {
             self.tell_bits(peer, file);
         }
         self.require_file(delta.blake3, delta.length, delta.chunk_map);
-        if self.is_complete(&delta.blake3) {
+        if is(&self.files, delta.blake3, FilePhase::Complete) {
             self.delta_came(delta.blake3);
         }
         true
@@ -88,9 +89,9 @@ impl<P: Payload> Node<P> {
         }
         let lacking_bytes = state.length.saturating_sub(state.figures.bytes_held);
         let targets = self.channels.values().filter_map(|one| one.target.as_ref());
-        let deltas = targets
-            .flat_map(|target| &target.deltas)
-            .filter(|delta| delta.target == *file && self.is_complete(&delta.base));
+        let deltas = targets.flat_map(|target| &target.deltas).filter(|delta| {
+            delta.target == *file && is(&self.files, delta.base, FilePhase::Complete)
+        });
         let shortest = deltas.min_by_key(|delta| (delta.length, delta.base))?;
         (shortest.length < lacking_bytes).then(|| (shortest.clone(), lacking_bytes))
     }
@@ -113,7 +114,7 @@ impl<P: Payload> Node<P> {
                 continue;
             }
             let lacking = (0..state.map.chunks.len() as u32).filter(|index| !state.holds(*index));
-            let disk = Disk::ApplyDelta {
+            let plan = DeltaPlan {
                 file,
                 length: state.length,
                 lacking: lacking.collect(),
@@ -121,7 +122,7 @@ impl<P: Payload> Node<P> {
                 base,
                 delta: came,
             };
-            self.disk(Pending::ApplyDelta(file), disk);
+            self.disk(Pending::ApplyDelta(file), Disk::ApplyDelta(plan));
         }
     }
 
@@ -195,7 +196,7 @@ impl<P: Payload> Node<P> {
             reason: reason.to_owned(),
         });
         if let DeltaUse::Awaited { delta, .. } = was
-            && self.is_fetched(&delta)
+            && is(&self.files, delta, FilePhase::Fetching)
         {
             self.rest(delta);
         }
@@ -214,15 +215,5 @@ impl<P: Payload> Node<P> {
         for delta in deltas.collect::<Vec<_>>() {
             self.require_file(delta.blake3, delta.length, delta.chunk_map);
         }
-    }
-
-    fn is_complete(&self, file: &Hash) -> bool {
-        let state = self.files.get(file);
-        state.is_some_and(|state| state.phase == FilePhase::Complete)
-    }
-
-    fn is_fetched(&self, file: &Hash) -> bool {
-        let state = self.files.get(file);
-        state.is_some_and(|state| state.phase == FilePhase::Fetching)
     }
 }

@@ -224,6 +224,7 @@ impl<P: Payload> Node<P> {
     }
 }
 
-fn is(files: &Table<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
+/// Whether a file is known and stands there.
+pub(crate) fn is(files: &Table<Hash, FileState>, file: Hash, phase: FilePhase) -> bool {
     files.get(&file).is_some_and(|state| state.phase == phase)
 }

@@ -129,20 +129,7 @@ pub enum Disk<P> {
     /// Make what is lacking of an opened file from a complete one and a delta, which is
     /// complete too, and write each chunk whose digest is the map's: answer
     /// [`Outcome::Opened`] with these. What the delta does not give is left out.
-    ApplyDelta {
-        /// The file to make.
-        file: Hash,
-        /// Its length in bytes.
-        length: u64,
-        /// Its chunks.
-        map: Arc<ChunkMap>,
-        /// Of these, the ones that are not here.
-        lacking: Vec<u32>,
-        /// The file that the delta is taken from.
-        base: Hash,
-        /// The delta.
-        delta: Hash,
-    },
+    ApplyDelta(DeltaPlan),
     /// Write one verified chunk in place: answer [`Outcome::Written`].
     WriteChunk {
         /// Which chunk.
@@ -192,6 +179,23 @@ pub enum Disk<P> {
     },
 }
 
+/// A file to make, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaPlan {
+    /// The file to make.
+    pub file: Hash,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its chunks.
+    pub map: Arc<ChunkMap>,
+    /// Of these, the ones that are not here.
+    pub lacking: Vec<u32>,
+    /// The file that the delta is taken from.
+    pub base: Hash,
+    /// The delta.
+    pub delta: Hash,
+}
+
 /// A slot to build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotPlan {
@@ -221,6 +225,15 @@ pub struct Slots {
     /// Heads whose release failed its probe here, oldest first: not tried again.
     /// A new head that names the same release gets a new try.
     pub failed: Vec<RecordId>,
+}
+
+impl Slots {
+    /// What stands in them.
+    pub fn plans(&self) -> impl Iterator<Item = &SlotPlan> {
+        [&self.active, &self.previous, &self.staged]
+            .into_iter()
+            .flatten()
+    }
 }
 
 /// Which slot to probe.

@@ -8,7 +8,6 @@ use weft_record::Hash;
 use crate::{
     bounds,
     delta::DeltaUse,
-    file::FilePhase,
     io::{Disk, Event, Failure, FailureKind, Outcome},
     message::Payload,
     node::Node,
@@ -52,21 +51,15 @@ impl<P: Payload> Node<P> {
     fn needed(&self) -> BTreeSet<Hash> {
         let mut needed = BTreeSet::new();
         for channel in self.channels.values() {
-            let slots = &channel.slots;
-            let slots = [&slots.active, &slots.previous, &slots.staged];
-            for plan in slots.into_iter().flatten() {
+            for plan in channel.slots.plans() {
                 needed.extend(plan.files.iter().map(|(_, file)| *file));
             }
             if let Some(target) = &channel.target {
                 needed.extend(target.files.iter().map(|file| file.blake3));
             }
         }
-        let under_way = self.files.iter().filter(|(_, state)| {
-            matches!(
-                state.phase,
-                FilePhase::Opening | FilePhase::Deferred | FilePhase::Fetching | FilePhase::Hashing
-            )
-        });
+        let files = self.files.iter();
+        let under_way = files.filter(|(_, state)| state.phase.is_open());
         for (file, state) in under_way {
             needed.insert(*file);
             if let DeltaUse::Awaited { base, delta, .. } = state.delta {
@@ -75,9 +68,7 @@ impl<P: Payload> Node<P> {
         }
         for release in &self.config.pinned {
             if let Some(release) = self.trust.release(release) {
-                let files = release.variants.iter().flat_map(|variant| &variant.files);
-                let files = files.chain(&release.tokenizer).chain(&release.template);
-                needed.extend(files.map(|file| file.blake3));
+                needed.extend(release.files().map(|file| file.blake3));
             }
         }
         needed

@@ -47,8 +47,9 @@ pub use config::{
     Restored, RestoredFile, Status, TimeStatus,
 };
 pub use io::{
-    ChunkSource, Command, DisconnectReason, Disk, Event, Failure, FailureKind, FoundChunk, Input,
-    OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind, SlotPlan, Slots,
+    ChunkSource, Command, DeltaPlan, DisconnectReason, Disk, Event, Failure, FailureKind,
+    FoundChunk, Input, OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind,
+    SlotPlan, Slots,
 };
 pub use limit::{Caps, Direction, LimitedBy, Limits, LimitsError};
 pub use message::{ChunkRef, Control, Message, Payload, Peer};

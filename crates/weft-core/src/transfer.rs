@@ -375,6 +375,8 @@ impl<P: Payload> Node<P> {
     /// Tells those that want to know what came since they were told last; not what they
     /// hold themselves.
     pub(crate) fn tell_gained(&mut self, file: Hash) {
+        // those beyond the LAN are told all of it when they may have it
+        let is_paused = self.serves_nothing_by(Path::Wan);
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
@@ -384,8 +386,6 @@ impl<P: Payload> Node<P> {
             .clamp(bounds::GAINED_PAUSE_US, bounds::GAINED_PAUSE_MOST_US);
         state.tell_after_us = self.now_us + pause_us;
         let gained = std::mem::take(&mut state.untold);
-        // those beyond the LAN are told all of it when they may have it
-        let is_paused = self.in_force.caps.serve_bytes_per_sec == Some(0);
         for (place, (peer, peer_state)) in self.peers.iter().enumerate() {
             let peer_file = peer_state.files.get(&file);
             if !peer_file.is_some_and(|file| file.wanted) || !peer_state.standing.is_member() {

@@ -74,7 +74,7 @@ impl Workers {
                 self.reads.submit(lane, (operation, work));
             }
             // The file is written by nobody else until it is answered.
-            Disk::ApplyDelta { .. } => self.deltas.submit(0, (operation, work)),
+            Disk::ApplyDelta(_) => self.deltas.submit(0, (operation, work)),
             work => self.writes.submit(0, (operation, work)),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use weft_core::{ChunkRef, ChunkSource, FoundChunk};
+use weft_core::{ChunkRef, ChunkSource, DeltaPlan, FoundChunk};
 use weft_model::{ApplyError, ReadAt, apply_delta};
 use weft_record::{ChunkMap, Hash};
 
@@ -17,44 +17,34 @@ use crate::{
     vfs::read_exact_at,
 };
 
-/// What is to be made, and of what.
-pub(crate) struct Making {
-    pub(crate) file: Hash,
-    pub(crate) length: u64,
-    pub(crate) map: Arc<ChunkMap>,
-    pub(crate) lacking: Vec<u32>,
-    pub(crate) base: Hash,
-    pub(crate) delta: Hash,
-}
-
 impl Store {
     /// Writes each lacking chunk that comes out as its map says, and returns these. A delta
     /// that is damaged or of other files is no failure: what it does not give, peers have.
-    pub(crate) fn make(&self, making: Making) -> Result<Vec<FoundChunk>, StoreError> {
+    pub(crate) fn make(&self, plan: DeltaPlan) -> Result<Vec<FoundChunk>, StoreError> {
         let whole = |file: &Hash| {
             let held = lock_of(&self.files).get(file);
             held.filter(|held| held.is_complete())
                 .ok_or_else(|| StoreError::Refused(format!("file {file} is not whole")))
         };
-        let (base, delta) = (whole(&making.base)?, whole(&making.delta)?);
+        let (base, delta) = (whole(&plan.base)?, whole(&plan.delta)?);
         let mut chunks = Chunks {
             store: self,
-            file: making.file,
-            map: &making.map,
-            lacking: making.lacking.into_iter().collect(),
+            file: plan.file,
+            map: &plan.map,
+            lacking: plan.lacking.into_iter().collect(),
             index: 0,
             gathered: Vec::new(),
             found: Vec::new(),
             failure: None,
         };
         let (base_bytes, delta) = (base.length, Sequential { held: delta, at: 0 });
-        let applied = apply_delta(&Base(base), base_bytes, delta, making.length, &mut chunks);
+        let applied = apply_delta(&Base(base), base_bytes, delta, plan.length, &mut chunks);
         if let Some(failure) = chunks.failure {
             return Err(failure);
         }
         if let Err(error) = applied {
             let error: ApplyError = error;
-            tracing::warn!(file = %making.file, delta = %making.delta, %error, "a delta is of no use");
+            tracing::warn!(file = %plan.file, delta = %plan.delta, %error, "a delta is of no use");
         }
         Ok(chunks.found)
     }

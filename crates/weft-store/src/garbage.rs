@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io};
 
-use weft_core::SlotPlan;
+use weft_core::{SlotPlan, Slots};
 use weft_record::Hash;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     error::StoreError,
     layout::slot_name,
     meta::Batch,
-    slots::{files_of, present, remove_tree},
+    slots::{files_of, remove_tree},
     store::{Store, lock_of},
     vfs::SyncPoint,
 };
@@ -42,7 +42,7 @@ impl Store {
             doomed.extend(plan);
             done.remove(key);
         }
-        let used = || slots.values().flat_map(present);
+        let used = || slots.values().flat_map(Slots::plans);
         doomed.retain(|plan| {
             !used()
                 .any(|other| other.channel == plan.channel && slot_name(other) == slot_name(plan))

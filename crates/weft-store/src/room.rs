@@ -50,12 +50,20 @@ impl Store {
         Err(no_room(path, reason))
     }
 
-    /// Room for so much beside what has to stay free.
+    /// Room for so much of a file of a model, beside what has to stay free.
     pub(crate) fn ensure_free(&self, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        let keep_free_bytes = self.keep_free_bytes.load(Ordering::Relaxed);
+        self.ensure_beside(path, bytes, keep_free_bytes.max(RESERVE_BYTES))
+    }
+
+    /// Room for so much of anything else.
+    pub(crate) fn ensure_space(&self, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        self.ensure_beside(path, bytes, RESERVE_BYTES)
+    }
+
+    fn ensure_beside(&self, path: &Path, bytes: u64, keep_bytes: u64) -> Result<(), StoreError> {
         let free = self.vfs.free_bytes(&self.layout.root);
         let free = free.map_err(|error| StoreError::io("measure", &self.layout.root, error))?;
-        let keep_free_bytes = self.keep_free_bytes.load(Ordering::Relaxed);
-        let keep_bytes = keep_free_bytes.max(RESERVE_BYTES);
         if free >= bytes.saturating_add(keep_bytes) {
             return Ok(());
         }

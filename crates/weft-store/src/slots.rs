@@ -40,7 +40,9 @@ impl Store {
                 )));
             }
         }
-        let in_use = present(&slots).any(|other| slot_name(other) == slot_name(&plan));
+        let in_use = slots
+            .plans()
+            .any(|other| slot_name(other) == slot_name(&plan));
         if !in_use {
             // what an earlier attempt left
             remove_tree(&*self.vfs, &self.layout.slot(&plan))?;
@@ -187,13 +189,6 @@ impl Store {
         }
         self.commit(&batch, SyncPoint::SlotFlush)
     }
-}
-
-/// All plans that a channel refers to.
-pub(crate) fn present(slots: &Slots) -> impl Iterator<Item = &SlotPlan> {
-    [&slots.active, &slots.previous, &slots.staged]
-        .into_iter()
-        .flatten()
 }
 
 /// All files of some plans.

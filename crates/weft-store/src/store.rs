@@ -15,7 +15,6 @@ use weft_core::{Disk, Outcome, Restored, RestoredFile, SlotPlan, Slots};
 use weft_record::{Hash, Name, TimeFloor};
 
 use crate::{
-    deltas::Making,
     entries::{self, Value, prefix, versioned},
     error::{OpenError, StoreError},
     files::{Files, Held},
@@ -216,23 +215,7 @@ impl Store {
             Disk::OpenFile { file, length, map } => {
                 self.open_file(file, length, map).map(Outcome::Opened)
             }
-            Disk::ApplyDelta {
-                file,
-                length,
-                map,
-                lacking,
-                base,
-                delta,
-            } => self
-                .make(Making {
-                    file,
-                    length,
-                    map,
-                    lacking,
-                    base,
-                    delta,
-                })
-                .map(Outcome::Opened),
+            Disk::ApplyDelta(plan) => self.make(plan).map(Outcome::Opened),
             Disk::WriteChunk { chunk, payload } => {
                 self.write_chunk(chunk, &payload).map(|()| Outcome::Written)
             }
@@ -387,21 +370,6 @@ impl Store {
             shards.insert(shard.clone());
         }
         Ok(shard)
-    }
-
-    pub(crate) fn ensure_space(&self, path: &Path, bytes: u64) -> Result<(), StoreError> {
-        let free = self.vfs.free_bytes(&self.layout.root);
-        let free = free.map_err(|error| StoreError::io("measure", &self.layout.root, error))?;
-        if free >= bytes.saturating_add(RESERVE_BYTES) {
-            return Ok(());
-        }
-        let reason =
-            format!("{bytes} bytes to write, {free} free, {RESERVE_BYTES} of them kept back");
-        Err(StoreError::Full {
-            action: "write",
-            path: path.to_owned(),
-            reason,
-        })
     }
 
     /// Metadata as it goes in: long values lie in a blob, durable before this returns.

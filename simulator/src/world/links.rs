@@ -68,12 +68,12 @@ impl World {
         }
     }
 
-    /// How what one node sends reaches the other.
     /// Whether two nodes are on one LAN.
     pub fn shares_lan(&self, a: usize, b: usize) -> bool {
         self.path(a, b) == Path::Lan
     }
 
+    /// How what one node sends reaches the other.
     pub(super) fn path(&self, a: usize, b: usize) -> Path {
         if self.hosts[a].spec.site == self.hosts[b].spec.site {
             Path::Lan
