@@ -9,6 +9,8 @@ use serde::Deserialize;
 use weft_core::Limits;
 use weft_record::{MeshId, Name};
 
+use crate::units::UnitError;
+
 pub use store::StoreSettings;
 
 /// Everything that `node.toml` can say.
@@ -240,6 +242,19 @@ impl Raw {
         }
         Ok(settings)
     }
+}
+
+/// A value that may be left out.
+fn parsed<T>(
+    key: &'static str,
+    text: Option<String>,
+    parse: impl Fn(&str) -> Result<T, UnitError>,
+) -> Result<Option<T>, SettingsError> {
+    let value = text.map(|text| parse(&text)).transpose();
+    value.map_err(|error| SettingsError::Value {
+        key,
+        reason: error.to_string(),
+    })
 }
 
 fn names(key: &'static str, texts: Vec<String>) -> Result<Vec<Name>, SettingsError> {

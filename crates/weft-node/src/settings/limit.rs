@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use weft_core::{Caps, Limits};
 
-use super::{SettingsError, list, quoted};
+use super::{SettingsError, list, parsed, quoted};
 use crate::{
     timetable::{format_window, parse_window},
     units::{format_bytes, parse_bytes_per_sec},
@@ -35,10 +35,18 @@ pub(super) struct RawLimit {
 impl RawLimit {
     pub(super) fn check(self) -> Result<Limits, SettingsError> {
         let caps = Caps {
-            fetch_bytes_per_sec: rate("limit.fetch", self.fetch)?,
-            serve_bytes_per_sec: rate("limit.serve", self.serve)?,
-            lan_fetch_bytes_per_sec: rate("limit.lan_fetch", self.lan_fetch)?,
-            lan_serve_bytes_per_sec: rate("limit.lan_serve", self.lan_serve)?,
+            fetch_bytes_per_sec: parsed("limit.fetch", self.fetch, parse_bytes_per_sec)?,
+            serve_bytes_per_sec: parsed("limit.serve", self.serve, parse_bytes_per_sec)?,
+            lan_fetch_bytes_per_sec: parsed(
+                "limit.lan_fetch",
+                self.lan_fetch,
+                parse_bytes_per_sec,
+            )?,
+            lan_serve_bytes_per_sec: parsed(
+                "limit.lan_serve",
+                self.lan_serve,
+                parse_bytes_per_sec,
+            )?,
         };
         let refuse = |reason: String| SettingsError::Value {
             key: "limit.timetable",
@@ -94,12 +102,4 @@ pub(super) fn write(text: &mut String, limits: &Limits) {
         "# whether the uplink is metered: nothing but heads and records crosses it\nmetered = {}",
         limits.metered
     );
-}
-
-fn rate(key: &'static str, text: Option<String>) -> Result<Option<u64>, SettingsError> {
-    let rate = text.map(|text| parse_bytes_per_sec(&text)).transpose();
-    rate.map_err(|error| SettingsError::Value {
-        key,
-        reason: error.to_string(),
-    })
 }

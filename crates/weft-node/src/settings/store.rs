@@ -6,7 +6,7 @@ use serde::Deserialize;
 use weft_record::RecordId;
 use weft_store::Room;
 
-use super::{SettingsError, list, quoted};
+use super::{SettingsError, list, parsed, quoted};
 use crate::units::{format_bytes, parse_bytes};
 
 pub(super) const KEYS: &[&str] = &["quota", "keep_free", "pinned"];
@@ -38,8 +38,9 @@ impl RawStore {
         });
         Ok(StoreSettings {
             room: Room {
-                quota_bytes: size("store.quota", self.quota)?,
-                keep_free_bytes: size("store.keep_free", self.keep_free)?.unwrap_or(0),
+                quota_bytes: parsed("store.quota", self.quota, parse_bytes)?,
+                keep_free_bytes: parsed("store.keep_free", self.keep_free, parse_bytes)?
+                    .unwrap_or(0),
             },
             pinned: pinned.collect::<Result<_, _>>()?,
         })
@@ -64,12 +65,4 @@ pub(super) fn write(text: &mut String, store: &StoreSettings) {
         "# releases whose files stay when room is made\npinned = {}",
         list(&store.pinned)
     );
-}
-
-fn size(key: &'static str, text: Option<String>) -> Result<Option<u64>, SettingsError> {
-    let size = text.map(|text| parse_bytes(&text)).transpose();
-    size.map_err(|error| SettingsError::Value {
-        key,
-        reason: error.to_string(),
-    })
 }
