@@ -60,6 +60,17 @@ pub fn sites(sites: usize, nodes: usize, uplink_megabits: u64, release_mib: usiz
     }
 }
 
+/// So many places of one node each: nobody shares a LAN.
+pub(crate) fn alone(nodes: usize, uplink_megabits: u64) -> Case {
+    Case {
+        name: "alone",
+        about: "places of one node each, 40 ms between them",
+        places: places(nodes, 1, uplink_megabits, uplink_megabits, 20),
+        line_bytes_per_sec: megabits(1000),
+        ..story()
+    }
+}
+
 fn lan() -> Case {
     Case {
         name: "lan",

@@ -11,12 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    api,
-    case::{Case, Place, megabits},
-    interrupt,
-    lab::Lab,
-    real::Fleet,
-    release::PackedRelease,
+    api, case::Case, cases::alone, interrupt, lab::Lab, real::Fleet, release::PackedRelease,
 };
 
 /// Peers of the node that is limited.
@@ -102,32 +97,16 @@ pub fn cap_kept(way: Way, weft: &Path, release: &PackedRelease) -> Result<Kept> 
     bench.measure()
 }
 
-/// Places of one node each: nobody shares a LAN.
+/// The limited node comes later where it fetches, and knows everybody then.
 fn case(way: Way) -> Case {
-    let place = Place {
-        nodes: 1,
-        uplink_bytes_per_sec: megabits(100),
-        downlink_bytes_per_sec: megabits(100),
-        round_trip: Duration::from_millis(20),
-        loss_ppm: 0,
-    };
-    let last = vec![PEERS];
-    Case {
-        name: "limits",
-        about: "a node and ten peers, each behind 100 Mbit/s",
-        places: vec![place; PEERS + 1],
-        trades: false,
-        line_bytes_per_sec: megabits(1000),
-        late: if way == Way::Fetch {
-            last.clone()
-        } else {
-            Vec::new()
+    let case = alone(PEERS + 1, 100);
+    match way {
+        Way::Fetch => Case {
+            late: vec![PEERS],
+            meet_all: vec![PEERS],
+            ..case
         },
-        meet_all: if way == Way::Fetch { last } else { Vec::new() },
-        happenings: Vec::new(),
-        release_mib: 0,
-        releases: 1,
-        limit: PATIENCE,
+        Way::Serve => case,
     }
 }
 

@@ -10,13 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    api,
-    case::{Case, Place, megabits},
-    interrupt,
-    lab::Lab,
-    limits::Way,
-    real::Fleet,
-    release::PackedRelease,
+    api, cases::alone, interrupt, lab::Lab, limits::Way, real::Fleet, release::PackedRelease,
 };
 
 /// So slow that a small release is not over before it was looked at.
@@ -44,7 +38,7 @@ pub struct Paused {
 /// Measures it with this binary and a release of at least 2 MB.
 pub fn pause_kept(way: Way, weft: &Path, release: &PackedRelease) -> Result<Paused> {
     interrupt::watch();
-    let case = case();
+    let case = alone(2, 16);
     let folder = tempfile::tempdir()?;
     let lab = Lab::new(&case, 1)?;
     let fleet = Fleet::enroll(&case, &lab, weft, folder.path())?;
@@ -63,29 +57,6 @@ pub fn pause_kept(way: Way, weft: &Path, release: &PackedRelease) -> Result<Paus
     let _publishing = bench.fleet.publish(release)?;
     bench.until("chunks pass", |inside| inside > CAP_BYTES_PER_SEC)?;
     bench.measure()
-}
-
-fn case() -> Case {
-    let place = Place {
-        nodes: 1,
-        uplink_bytes_per_sec: megabits(16),
-        downlink_bytes_per_sec: megabits(16),
-        round_trip: Duration::from_millis(20),
-        loss_ppm: 0,
-    };
-    Case {
-        name: "pauses",
-        about: "two nodes, each behind 16 Mbit/s",
-        places: vec![place; 2],
-        trades: false,
-        line_bytes_per_sec: megabits(1000),
-        late: Vec::new(),
-        meet_all: Vec::new(),
-        happenings: Vec::new(),
-        release_mib: 0,
-        releases: 1,
-        limit: PATIENCE,
-    }
 }
 
 struct Bench<'a> {

@@ -8,7 +8,7 @@ use weft_sim::NetworkModel;
 
 use super::{
     Figure, Options,
-    transfer::{Shape, random_model, random_weights},
+    transfer::{Shape, random_weights},
 };
 use crate::shell;
 
@@ -152,32 +152,54 @@ impl<'a> Packs<'a> {
 
     /// So many that share nothing.
     pub(super) fn different(&self, case: &Case, count: usize) -> Result<Vec<PackedRelease>> {
-        let layers = (case.release_mib * 1024 / LAYER_KIB).max(1);
-        let one = |number: usize| {
-            let model = self.folder.join(format!("model-{number}"));
-            random_weights(&model, Shape::narrow(layers), 0, 1 + number as u64)?;
-            let out = self.folder.join(format!("different-{number}.weft"));
-            pack(self.weft, &model, &out, &format!("1.{number}.0"))?;
-            std::fs::remove_dir_all(&model)?;
-            PackedRelease::read(&out)
-        };
-        (0..count).map(one).collect()
+        let numbers = 0..count;
+        numbers
+            .map(|number| {
+                self.make(
+                    case,
+                    &format!("different-{number}"),
+                    number,
+                    0,
+                    1 + number as u64,
+                )
+            })
+            .collect()
     }
 
+    /// Each shares half with the one before.
     fn of(&mut self, case: &Case) -> Result<Vec<PackedRelease>> {
-        let made = self.made.entry(case.release_mib).or_default();
-        let layers = (case.release_mib * 1024 / LAYER_KIB).max(1);
+        let mut made = self.made.remove(&case.release_mib).unwrap_or_default();
         while made.len() < case.releases {
             let number = made.len();
             let name = format!("{}-{number}", case.release_mib);
-            let model = self.folder.join(&name);
-            random_model(&model, Shape::narrow(layers), number * layers / 2)?;
-            let out = self.folder.join(format!("{name}.weft"));
-            pack(self.weft, &model, &out, &format!("1.{number}.0"))?;
-            made.push(PackedRelease::read(&out)?);
+            let changed = number * layers(case) / 2;
+            made.push(self.make(case, &name, number, changed, 0)?);
         }
-        Ok(made[..case.releases].to_vec())
+        let releases = made[..case.releases].to_vec();
+        self.made.insert(case.release_mib, made);
+        Ok(releases)
     }
+
+    /// Version 1.`number`.0, of which so many layers are changed, with the weights of a seed.
+    fn make(
+        &self,
+        case: &Case,
+        name: &str,
+        number: usize,
+        changed: usize,
+        seed: u64,
+    ) -> Result<PackedRelease> {
+        let model = self.folder.join(name);
+        random_weights(&model, Shape::narrow(layers(case)), changed, seed)?;
+        let out = self.folder.join(format!("{name}.weft"));
+        pack(self.weft, &model, &out, &format!("1.{number}.0"))?;
+        std::fs::remove_dir_all(&model)?;
+        PackedRelease::read(&out)
+    }
+}
+
+fn layers(case: &Case) -> usize {
+    (case.release_mib * 1024 / LAYER_KIB).max(1)
 }
 
 pub(super) fn pack(weft: &Path, model: &Path, out: &Path, version: &str) -> Result<()> {

@@ -13,7 +13,7 @@ const SEED: u64 = 1;
 /// Of the bound: so long after one is killed it starts again.
 const AWAY: f64 = 0.15;
 
-/// For a ninety-ninth of a hundred: each round gives as many figures as there are sites.
+/// So many that one in a hundred is seen: each round gives a figure for each site that fetches.
 const ROUNDS: usize = 25;
 
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
