@@ -1,6 +1,7 @@
 //! The command `weft`: one file a verb, and how its results look.
 
 mod bundle_file;
+mod bundle_part;
 mod context;
 mod demo;
 mod failure;

@@ -139,6 +139,8 @@ fn write(plan: &ExportPlan, store: &Store, output: &mut dyn Write) -> io::Result
     for record in &plan.records {
         output.write_all(&encoder.record(record).map_err(io::Error::other)?)?;
     }
+    // All maps first: who gets only a part can tell what it is a part of.
+    let mut held = Vec::new();
     for file in &plan.files {
         // Variants that this node does not hold are left out.
         let Some(blob) = blob(store, file.chunk_map)? else {
@@ -146,11 +148,11 @@ fn write(plan: &ExportPlan, store: &Store, output: &mut dyn Write) -> io::Result
         };
         let map = ChunkMap::decode(&blob, file.length).map_err(io::Error::other)?;
         output.write_all(&encoder.blob(&blob).map_err(io::Error::other)?)?;
-        for index in 0..map.chunks.len() as u32 {
-            let chunk = ChunkRef {
-                file: file.blake3,
-                index,
-            };
+        held.push((file.blake3, map.chunks.len() as u32));
+    }
+    for (file, chunks) in held {
+        for index in 0..chunks {
+            let chunk = ChunkRef { file, index };
             if let Some(bytes) = read_chunk(store, chunk)? {
                 output.write_all(&encoder.chunk(&bytes).map_err(io::Error::other)?)?;
             }

@@ -1,6 +1,7 @@
 //! `weft bundle export|import`
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -12,10 +13,11 @@ use weft_node::{
     client::Client,
     report::{ImportOutcome, ImportReport, ImportedChannel},
 };
-use weft_record::{Envelope, Kind, Name};
+use weft_record::{Envelope, Hash, Kind, Name};
 
 use crate::{
     bundle_file,
+    bundle_part::{self, Part, Written},
     context::{Context, quoted},
     failure::{Exit, Failure},
     output::{count, size, table, written},
@@ -34,7 +36,7 @@ pub(crate) enum Bundle {
 /// Write this node's release and all records to a file, or to a pipe.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -"
+    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -\n  weft bundle export one.weft --max-bytes 4GB\n  weft bundle export two.weft --max-bytes 4GB --without one.weft"
 )]
 pub(crate) struct Export {
     /// The file to write, or - for standard output
@@ -42,6 +44,12 @@ pub(crate) struct Export {
     /// Whose release
     #[arg(long, value_name = "CHANNEL", default_value = "stable")]
     channel: Name,
+    /// Write no more than this, such as 4GB: the chunks that fit
+    #[arg(long, value_name = "SIZE", value_parser = weft_node::parse_bytes)]
+    max_bytes: Option<u64>,
+    /// Leave out the chunks of this bundle: it is there, or on its way; may be repeated
+    #[arg(long, value_name = "BUNDLE")]
+    without: Vec<PathBuf>,
 }
 
 /// Take a file in, as if a neighbour had sent what is in it.
@@ -66,43 +74,77 @@ impl Bundle {
 impl Export {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let home = context.home()?;
+        let held = bundle_part::chunks_of(self.without.iter().map(PathBuf::as_path))?;
         let spinner = Spinner::start(context.output, "writing the bundle");
-        let write = |out: &mut dyn Write| -> Result<u64, Failure> {
-            if home.running().is_none() {
-                return weft_node::export_offline(&home, &self.channel, out)
-                    .map_err(|error| refusals::export(context, &error));
-            }
-            let mut reader = context
-                .client()?
-                .export(&self.channel)
-                .map_err(|error| context.client_refused(&error))?;
-            copy(&mut reader, out, |bytes| {
-                spinner.say(format!("written {}", size(bytes)));
-            })
-        };
         if self.file == Path::new("-") {
             let mut out = io::stdout().lock();
-            write(&mut out)?;
+            self.write(context, &home, held, &spinner, &mut out)?;
             return out.flush().map_err(|error| written(&error));
         }
-        let bytes = into_new_file(&self.file, write)?;
+        let part = into_new_file(&self.file, |out| {
+            self.write(context, &home, held, &spinner, out)
+        })?;
+        drop(spinner);
+        self.tell(context, part)
+    }
+
+    fn write(
+        &self,
+        context: &Context,
+        home: &Home,
+        held: BTreeSet<Hash>,
+        spinner: &Spinner,
+        out: &mut dyn Write,
+    ) -> Result<Written, Failure> {
+        let mut part = Part::new(out, held, self.max_bytes);
+        if home.running().is_none() {
+            weft_node::export_offline(home, &self.channel, &mut part)
+                .map_err(|error| refusals::export(context, &error))?;
+            return part.finish();
+        }
+        let mut reader = context
+            .client()?
+            .export(&self.channel)
+            .map_err(|error| context.client_refused(&error))?;
+        copy(&mut reader, &mut part, |bytes| {
+            spinner.say(format!("read {}", size(bytes)));
+        })?;
+        part.finish()
+    }
+
+    fn tell(&self, context: &Context, part: Written) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Report<'a> {
             file: &'a Path,
             channel: &'a Name,
             bytes: u64,
+            chunks: u64,
+            chunks_left: u64,
+            bytes_left: u64,
         }
         let report = Report {
             file: &self.file,
             channel: &self.channel,
-            bytes,
+            bytes: part.bytes,
+            chunks: part.chunks,
+            chunks_left: part.chunks_left,
+            bytes_left: part.bytes_left,
         };
         context.output.result(&report, |_| {
-            format!(
+            let text = format!(
                 "{}: {} of channel {}\n",
                 self.file.display(),
-                size(bytes),
+                size(part.bytes),
                 self.channel
+            );
+            if part.chunks_left == 0 {
+                return text;
+            }
+            text + &format!(
+                "{} more, {}, did not fit; the next bundle takes them with --without {}\n",
+                count(part.chunks_left as usize, "chunk"),
+                size(part.bytes_left),
+                quoted(&self.file)
             )
         })
     }
@@ -332,6 +374,8 @@ pub(crate) fn import_failure(
     let next = match exit {
         Exit::Disk => "make room on that disk and try again".to_owned(),
         Exit::Verification => format!("weft release inspect {}", quoted(file)),
+        // what came stays; the next bundle goes on from there
+        Exit::Network => context.command("bundle import NEXT"),
         _ => context.command("status"),
     };
     Some(Failure::new(exit, what, why, next))
