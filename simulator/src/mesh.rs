@@ -35,6 +35,8 @@ pub struct Admin {
     made: u64,
     trust: Trust,
     mesh_id: MeshId,
+    /// Where it publishes.
+    channel: Name,
     memo: Memo,
     enrolled: BTreeMap<PublicKey, u32>,
     /// Releases signed so far: the security counter of the next.
@@ -89,6 +91,7 @@ impl Admin {
             made,
             trust: Trust::new(mesh_id),
             mesh_id,
+            channel: crate::fuzz::channel(),
             memo: Memo::default(),
             enrolled: BTreeMap::new(),
             published: 0,
@@ -129,7 +132,12 @@ impl Admin {
 
     /// The channel that it publishes on.
     pub fn channel(&self) -> Name {
-        crate::fuzz::channel()
+        self.channel.clone()
+    }
+
+    /// Publishes on another channel from now on.
+    pub fn turn_to(&mut self, channel: Name) {
+        self.channel = channel;
     }
 
     /// A key of a role.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: figures beside a peer or a limit measured in the same run.
 
 mod build;
+mod catchup;
 mod demo;
 mod fidelity;
 mod infer;
@@ -57,6 +58,7 @@ type Bench = fn(&Options) -> Result<Vec<Figure>>;
 
 const BENCHES: &[(&str, Bench)] = &[
     ("records", |_| records::run()),
+    ("catchup", |_| catchup::run()),
     ("transfer", |_| transfer::run()),
     ("infer", |_| infer::run()),
     ("demo", |_| demo::run()),

@@ -29,6 +29,7 @@ impl Admin {
             made: self.made,
             trust,
             mesh_id: self.mesh_id,
+            channel: self.channel.clone(),
             memo,
             enrolled: self.enrolled.clone(),
             published: self.published,
