@@ -203,6 +203,30 @@ impl<P: Payload> Node<P> {
         self.fetch_rest(file);
     }
 
+    /// A bundle went. What it did not bring of the deltas that are of no use here is not
+    /// fetched from others either.
+    pub(crate) fn leave_kept_deltas(&mut self) {
+        let is_bundle = |standing| standing == Standing::Bundle;
+        if self.peers.values().any(|peer| is_bundle(peer.standing)) {
+            return;
+        }
+        let targets = self.channels.values().filter_map(|one| one.target.as_ref());
+        let deltas = targets.flat_map(|target| target.deltas.clone());
+        for Delta { blake3, .. } in deltas.collect::<Vec<_>>() {
+            let awaits = |state: &FileState| match state.delta {
+                DeltaUse::Awaited { delta, .. } => delta == blake3,
+                DeltaUse::Open | DeltaUse::Over => false,
+            };
+            if self.files.values().any(awaits) {
+                continue;
+            }
+            self.blobs.retain(|_, blob| blob.file != blake3);
+            if is(&self.files, blake3, FilePhase::Fetching) {
+                self.rest(blake3);
+            }
+        }
+    }
+
     /// Whoever takes a release from a bundle takes its deltas too, also where they are of no
     /// use here: others get them from nobody else.
     pub(crate) fn keep_deltas(&mut self) {

@@ -246,8 +246,10 @@ impl<P: Payload> Node<P> {
                 file.offers.peer_gone(place);
             }
             self.forget_requests(&peer, &state);
-            if state.standing.is_member() {
-                self.event(Event::PeerLeft { peer });
+            match state.standing {
+                Standing::Member => self.event(Event::PeerLeft { peer }),
+                Standing::Bundle => self.leave_kept_deltas(),
+                Standing::Door | Standing::Lapsed => {}
             }
         }
     }

@@ -53,6 +53,13 @@ impl<T> Operations<T> {
         u64::from(place ^ free)
     }
 
+    /// What is under way.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.places
+            .iter()
+            .filter_map(|place| place.pending.as_ref())
+    }
+
     /// What the operation was for, the first time that it is answered.
     pub(crate) fn end(&mut self, operation: OpId) -> Option<T> {
         let place = operation.0 as u32;

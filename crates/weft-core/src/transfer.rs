@@ -14,6 +14,7 @@ use crate::{
     pace::{self, Moment},
     pending::Pending,
     plan::Ask,
+    target::Channel,
 };
 
 impl<P: Payload> Node<P> {
@@ -89,6 +90,25 @@ impl<P: Payload> Node<P> {
                 self.asks_more |= has_room && !state.held.get(index) && !state.pending.get(index);
             }
         }
+    }
+
+    /// Whether a chunk is lacking, or may turn out to be: what a driver that holds it for a
+    /// moment asks before it lets go of it.
+    pub fn may_need(&self, chunk: &ChunkRef) -> bool {
+        match self.files.get(&chunk.file) {
+            Some(state) if state.phase.is_open() => !state.holds(chunk.index),
+            Some(state) if state.phase != FilePhase::Dormant => false,
+            _ => self.is_undecided(&chunk.file),
+        }
+    }
+
+    /// Whether what is under way may bring up this file.
+    fn is_undecided(&self, file: &Hash) -> bool {
+        let is_saving = |pending: &Pending<P>| matches!(pending, Pending::SaveRecords(_));
+        let is_busy = |channel: &Channel| channel.target.as_ref().is_some_and(|one| one.busy);
+        self.blobs.values().any(|blob| blob.file == *file)
+            || self.operations.all().any(is_saving)
+            || self.channels.values().any(is_busy)
     }
 
     /// Gives out requests while the bounds and the cap allow.

@@ -8,11 +8,11 @@ use weft_core::Limits;
 use weft_record::Name;
 
 use crate::{
-    bundle::{self, ExportError, ImportError, OpenBundle},
+    bundle::{self, ExportError, ImportError, OpenBundle, Pieces, PipeBundle, Source},
     registrar::InviteError,
     report::{
         EnrolmentsReport, EventsReport, ImportReport, InviteReport, InviteRequest, PeersReport,
-        RecordsReport, StatusReport,
+        RecordsReport, StatusReport, WantsReport,
     },
 };
 
@@ -39,8 +39,13 @@ pub(crate) enum Request {
         reply: oneshot::Sender<()>,
     },
     Import {
-        bundle: OpenBundle,
+        bundle: Source,
         reply: bundle::Reply,
+    },
+    /// What this node has or, with a version, what a site that runs it has.
+    Wants {
+        version: Option<String>,
+        reply: oneshot::Sender<Result<WantsReport, ExportError>>,
     },
     Export {
         channel: Name,
@@ -107,9 +112,31 @@ impl Control {
     ) -> Result<Result<ImportReport, ImportError>, Stopping> {
         let opened = tokio::task::spawn_blocking(move || OpenBundle::open(&path));
         match opened.await.map_err(|_| Stopping)? {
-            Ok(bundle) => self.ask(|reply| Request::Import { bundle, reply }).await,
+            Ok(bundle) => self.take_in(Source::File(bundle)).await,
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// The same of what comes piece by piece.
+    pub(crate) async fn import_pieces(
+        &self,
+        pieces: Pieces,
+    ) -> Result<Result<ImportReport, ImportError>, Stopping> {
+        match PipeBundle::open(pieces).await {
+            Ok(bundle) => self.take_in(Source::Pipe(Box::new(bundle))).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn take_in(&self, bundle: Source) -> Result<Result<ImportReport, ImportError>, Stopping> {
+        self.ask(|reply| Request::Import { bundle, reply }).await
+    }
+
+    pub(crate) async fn wants(
+        &self,
+        version: Option<String>,
+    ) -> Result<Result<WantsReport, ExportError>, Stopping> {
+        self.ask(|reply| Request::Wants { version, reply }).await
     }
 
     pub(crate) async fn export(

@@ -39,7 +39,8 @@ pub use logging::{NODE_LOG, start_logging};
 pub use model::measure_probes;
 pub use registrar::{InviteError, default_class};
 pub use run::{
-    OnReady, Options, Ready, RunError, export_offline, import_offline, invite_offline, run,
+    OnReady, Options, Ready, RunError, export_offline, import_offline, import_pipe_offline,
+    invite_offline, run, wants_offline,
 };
 pub use settings::{Settings, SettingsError, StoreSettings};
 pub use timetable::{WindowError, format_window, parse_window};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use weft_core::{Event, NodeStanding, Peer, Status};
-use weft_record::{Label, MeshId, Name, RecordId};
+use weft_record::{Hash, Label, MeshId, Name, RecordId};
 
 /// Version of these shapes; grows when one changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -272,6 +272,21 @@ impl ImportReport {
                 )
             })
     }
+}
+
+/// `GET /weft/v1/wants`: what a site has of files and chunks, so that who brings it a bundle
+/// leaves that out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The mesh.
+    pub mesh_id: MeshId,
+    /// Files that are there whole: deltas from them are of use.
+    pub files: Vec<Hash>,
+    /// Chunks that are there, of these and of other files.
+    pub chunks: Vec<Hash>,
 }
 
 /// What became of one channel.

@@ -2,30 +2,40 @@
 //! folder while no node runs.
 
 use std::{
-    io::{self, Write},
+    io::{self, Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
 use axum::serve::ListenerExt as _;
-use tokio::{net::TcpListener, runtime, sync::oneshot};
+use bytes::Bytes;
+use tokio::{
+    net::TcpListener,
+    runtime,
+    sync::{mpsc, oneshot},
+};
 use weft_keys::SecretKey;
 use weft_record::Name;
 
 use crate::{
     api_file::ApiFile,
-    bundle::{self, ExportError, ImportError, OpenBundle},
+    bundle::{self, ExportError, ImportError, OpenBundle, PipeBundle, Source},
     clock::Clock,
     home::Home,
     http,
     registrar::{Book, Guest, InviteError},
-    report::{ImportReport, InviteReport, InviteRequest},
+    report::{ImportReport, InviteReport, InviteRequest, WantsReport},
     shell::{Shell, With},
 };
 
 /// How long answers that are being streamed may go on after the node was told to end.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pieces of a pipe that wait to be taken apart, and how long each is at most.
+const PIECES: usize = 4;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What a caller may add.
 #[derive(Default)]
@@ -123,8 +133,51 @@ pub fn run(home: &Home, options: Options) -> Result<(), RunError> {
 /// has converged on the bundle.
 pub fn import_offline(home: &Home, path: &Path) -> Result<ImportReport, ImportError> {
     let bundle = OpenBundle::open(path)?;
+    take_in(home, async { Ok(Source::File(bundle)) })
+}
+
+/// The same of what comes through a pipe, of which never more than a few chunks are in memory.
+pub fn import_pipe_offline(
+    home: &Home,
+    source: impl Read + Send + 'static,
+) -> Result<ImportReport, ImportError> {
+    let (sender, pieces) = mpsc::channel(PIECES);
+    thread::Builder::new()
+        .name("weft-pipe".to_owned())
+        .spawn(move || read_pieces(source, &sender))
+        .map_err(ImportError::Machine)?;
+    take_in(home, async {
+        let bundle = PipeBundle::open(pieces).await?;
+        Ok(Source::Pipe(Box::new(bundle)))
+    })
+}
+
+fn read_pieces(mut source: impl Read, sender: &mpsc::Sender<io::Result<Bytes>>) {
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        let piece = match source.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => Ok(Bytes::copy_from_slice(&buffer[..read])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let is_last = piece.is_err();
+        if sender.blocking_send(piece).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn take_in(
+    home: &Home,
+    bundle: impl Future<Output = Result<Source, ImportError>>,
+) -> Result<ImportReport, ImportError> {
     refuse_running(home).map_err(|error| ImportError::Node(Box::new(error)))?;
     let imported = on_runtime(async {
+        let bundle = match bundle.await {
+            Ok(bundle) => bundle,
+            Err(error) => return Ok(Err(error)),
+        };
         let (mut shell, _control) = Shell::start(home, With::default()).await?;
         let (reply, mut answer) = oneshot::channel();
         shell.import(bundle, reply);
@@ -166,6 +219,12 @@ pub fn export_offline(
 ) -> Result<u64, ExportError> {
     refuse_running(home).map_err(|error| ExportError::Node(Box::new(error)))?;
     bundle::export_from_store(home, channel, output)
+}
+
+/// What a node has that does not run or, with a version, what a site that runs it has.
+pub fn wants_offline(home: &Home, version: Option<&str>) -> Result<WantsReport, ExportError> {
+    refuse_running(home).map_err(|error| ExportError::Node(Box::new(error)))?;
+    bundle::wants_from_store(home, version)
 }
 
 async fn serve(home: &Home, options: Options) -> Result<(), RunError> {

@@ -62,6 +62,11 @@ impl Files {
         self.held.iter().map(|(file, held)| (*file, &**held))
     }
 
+    /// Every chunk that lies in a file.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Hash> {
+        self.index.keys().copied()
+    }
+
     pub(crate) fn get(&self, file: &Hash) -> Option<Arc<Held>> {
         self.held.get(file).cloned()
     }

@@ -26,5 +26,5 @@ pub use meta::{Batch, Meta, MetaError, Pair};
 pub use real::RealVfs;
 pub use room::Room;
 pub use sled_meta::SledMeta;
-pub use store::{FORMAT, RESERVE_BYTES, Store, Usage};
+pub use store::{FORMAT, HeldContent, RESERVE_BYTES, Store, Usage};
 pub use vfs::{DirEntry, Lock, LockError, SyncPoint, Vfs, VfsFile};

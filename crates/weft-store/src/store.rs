@@ -65,6 +65,15 @@ struct Records {
     seen: HashSet<Hash>,
 }
 
+/// What is in the store, in no order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldContent {
+    /// Files that are whole.
+    pub files: Vec<Hash>,
+    /// Chunks that were written, of these and of other files.
+    pub chunks: Vec<Hash>,
+}
+
 /// How full a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -272,6 +281,16 @@ impl Store {
             self.place_value(value.to_vec())?,
         );
         self.commit(&batch, SyncPoint::SettingFlush)
+    }
+
+    /// Which files are whole, and which chunks lie in these and in others.
+    pub fn content(&self) -> HeldContent {
+        let files = lock_of(&self.files);
+        let whole = files.all().filter(|(_, held)| held.is_complete());
+        HeldContent {
+            files: whole.map(|(file, _)| file).collect(),
+            chunks: files.chunks().collect(),
+        }
     }
 
     /// How full it is.

@@ -1,4 +1,4 @@
-//! A part of a bundle: without chunks that the other side has, and no larger than a stick.
+//! A part of a bundle: what the other side lacks, and no larger than a stick.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +13,7 @@ use weft_record::{
 
 use crate::{
     bundle_file,
+    bundle_lack::Lack,
     failure::{Exit, Failure},
     output::size,
 };
@@ -22,14 +23,16 @@ const BEFORE_CHUNK_BYTES: u64 = 1 + 4 + 32;
 /// The frame that ends a bundle: tag, length, number of frames, hash.
 const END_BYTES: u64 = 1 + 4 + 8 + 32;
 
-/// Takes a whole bundle as it is written, and passes a part of it on. Records and chunk maps
-/// are always in it: without them nobody could tell what its chunks are for.
+/// Takes a whole bundle as it is written, and passes a part of it on. Records and the chunk
+/// maps of all files are always in it: without them nobody could tell what its chunks are for.
 pub(crate) struct Part<'a> {
     out: &'a mut dyn Write,
     decoder: Decoder,
     encoder: Option<Encoder>,
     /// Chunks that the other side has, or that this part holds already.
     held: BTreeSet<Hash>,
+    /// What the other side lacks; without it, all.
+    lack: Option<Lack>,
     most_bytes: u64,
     written: Written,
     /// Records and chunk maps alone take more than there is room for.
@@ -42,6 +45,9 @@ pub(crate) struct Written {
     /// Its length.
     pub(crate) bytes: u64,
     pub(crate) chunks: u64,
+    /// Chunks that the other side does not need, by what it has.
+    pub(crate) chunks_spared: u64,
+    pub(crate) bytes_spared: u64,
     /// Chunks for which there was no room.
     pub(crate) chunks_left: u64,
     pub(crate) bytes_left: u64,
@@ -51,6 +57,7 @@ impl<'a> Part<'a> {
     pub(crate) fn new(
         out: &'a mut dyn Write,
         held: BTreeSet<Hash>,
+        lack: Option<Lack>,
         most_bytes: Option<u64>,
     ) -> Self {
         Self {
@@ -58,6 +65,7 @@ impl<'a> Part<'a> {
             decoder: Decoder::new(),
             encoder: None,
             held,
+            lack,
             most_bytes: most_bytes.unwrap_or(u64::MAX),
             written: Written::default(),
             is_too_small: false,
@@ -96,18 +104,36 @@ impl<'a> Part<'a> {
             self.encoder = Some(encoder);
             return self.put(&header);
         }
+        match &frame {
+            Frame::Blob { .. } => {}
+            Frame::Record(bytes) => {
+                if let Some(lack) = &mut self.lack {
+                    lack.record(bytes);
+                }
+            }
+            // all maps have come
+            _ => self.put_maps()?,
+        }
         let used = self.written.bytes;
         let Some(encoder) = self.encoder.as_mut().filter(|_| !self.is_too_small) else {
             return Ok(());
         };
         let encoded = match frame {
             Frame::Record(bytes) => encoder.record(&bytes),
-            Frame::Blob { bytes, .. } => encoder.blob(&bytes),
+            Frame::Blob { hash, bytes } => match &mut self.lack {
+                Some(lack) => return lack.map(hash, bytes),
+                None => encoder.blob(&bytes),
+            },
             Frame::Chunk { hash, bytes } => {
+                let length = bytes.len() as u64;
+                if self.lack.as_ref().is_some_and(|lack| !lack.takes(&hash)) {
+                    self.written.chunks_spared += 1;
+                    self.written.bytes_spared += length;
+                    return Ok(());
+                }
                 if !self.held.insert(hash) {
                     return Ok(());
                 }
-                let length = bytes.len() as u64;
                 if used + BEFORE_CHUNK_BYTES + length + END_BYTES > self.most_bytes {
                     self.written.chunks_left += 1;
                     self.written.bytes_left += length;
@@ -122,12 +148,29 @@ impl<'a> Part<'a> {
                 return self.put(&end);
             }
         };
-        let encoded = encoded.map_err(io::Error::other)?;
-        if used + encoded.len() as u64 + END_BYTES > self.most_bytes {
+        self.put_if_it_fits(&encoded.map_err(io::Error::other)?)
+    }
+
+    /// Writes the maps that were kept until it was clear which of them are of use.
+    fn put_maps(&mut self) -> io::Result<()> {
+        let maps = self.lack.as_mut().map(Lack::decide);
+        for map in maps.unwrap_or_default() {
+            let encoded = self.encoder.as_mut().map(|encoder| encoder.blob(&map));
+            if let Some(encoded) = encoded.transpose().map_err(io::Error::other)? {
+                self.put_if_it_fits(&encoded)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_if_it_fits(&mut self, encoded: &[u8]) -> io::Result<()> {
+        if self.written.bytes + encoded.len() as u64 + END_BYTES > self.most_bytes {
             self.is_too_small = true;
+        }
+        if self.is_too_small {
             return Ok(());
         }
-        self.put(&encoded)
+        self.put(encoded)
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -193,7 +236,7 @@ mod tests {
 
     fn part(held: &BTreeSet<Hash>, most_bytes: Option<u64>) -> (Vec<u8>, Result<Written, Failure>) {
         let mut out = Vec::new();
-        let mut part = Part::new(&mut out, held.clone(), most_bytes);
+        let mut part = Part::new(&mut out, held.clone(), None, most_bytes);
         for piece in whole().chunks(700) {
             part.write_all(piece).unwrap();
         }
@@ -248,7 +291,7 @@ mod tests {
     #[test]
     fn a_bundle_that_breaks_off_makes_no_part() {
         let (mut out, bytes) = (Vec::new(), whole());
-        let mut part = Part::new(&mut out, BTreeSet::new(), None);
+        let mut part = Part::new(&mut out, BTreeSet::new(), None, None);
         part.write_all(&bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(part.finish().unwrap_err().exit, Exit::Network);
     }

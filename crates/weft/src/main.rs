@@ -1,7 +1,9 @@
 //! The command `weft`: one file a verb, and how its results look.
 
 mod bundle_file;
+mod bundle_lack;
 mod bundle_part;
+mod bundle_pipe;
 mod context;
 mod demo;
 mod failure;

@@ -164,7 +164,14 @@ pub(crate) fn import(context: &Context, path: &Path, error: &ImportError) -> Fai
     match error {
         ImportError::Node(error) => run(context, error),
         ImportError::Open { source, .. } => Failure::file(what, source),
-        ImportError::Bundle { .. } | ImportError::OtherMesh { .. } | ImportError::LetGo(_) => {
+        ImportError::BrokeOff(_) => {
+            let next = "see why the command before the pipe ended, and try again";
+            Failure::new(Exit::Network, what, why, next)
+        }
+        ImportError::Bundle { .. }
+        | ImportError::Pipe(_)
+        | ImportError::OtherMesh { .. }
+        | ImportError::LetGo(_) => {
             let next = format!("weft release inspect {}", quoted(path));
             Failure::new(Exit::Verification, what, why, next)
         }

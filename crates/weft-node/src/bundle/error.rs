@@ -27,6 +27,12 @@ pub enum ImportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What comes through the pipe is no bundle, or a broken one.
+    #[error("what came is not a bundle that weft can read: {0}")]
+    Pipe(String),
+    /// The pipe ended before the bundle's records did.
+    #[error("{0}; nothing of it was taken")]
+    BrokeOff(String),
     /// It belongs to another mesh.
     #[error("the bundle is of mesh {found}, this node belongs to mesh {expected}")]
     OtherMesh {
@@ -64,6 +70,9 @@ pub enum ExportError {
         /// What is missing.
         reason: String,
     },
+    /// No release has this version.
+    #[error("no release {0} is known on this node")]
+    NoSuchRelease(String),
     /// The store could not be read, or the bundle not be written.
     #[error("the bundle could not be written: {0}")]
     Io(#[from] io::Error),

@@ -2,6 +2,7 @@
 //! that the store holds of it.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
 };
@@ -78,40 +79,53 @@ pub(crate) fn stream(plan: ExportPlan, store: Arc<Store>) -> ExportStream {
     receiver
 }
 
+/// The store of a node that does not run, and the core with what it accepted.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    pub(super) node: Node<Bytes>,
+}
+
+impl Opened {
+    pub(super) fn of(home: &Home) -> Result<Self, ExportError> {
+        let node_error = |error: RunError| ExportError::Node(Box::new(error));
+        let path = home.store_directory();
+        let open_error = |source| RunError::Store {
+            path: path.clone(),
+            source,
+        };
+        let store = Store::open(&path).map_err(|error| node_error(open_error(error)))?;
+        let restored = store
+            .restore()
+            .map_err(|error| node_error(open_error(error)))?;
+        let clock = Clock::start();
+        let config = Config {
+            key: home.key(),
+            mesh_id: home.settings().mesh_id,
+            channels: home.settings().channels.clone(),
+            variant_preference: home.settings().variants.clone(),
+            facts: facts::measure(&path)?,
+            limits: weft_core::Limits::default(),
+            seed: 0,
+            wall_at_zero_s: clock.wall_at_zero_s(),
+            local_at_zero_s: clock.wall_at_zero_s(),
+            invitation: None,
+            registrar: false,
+            refuse_new_when_stale: false,
+            pinned: Vec::new(),
+        };
+        // The core is only asked what it accepted; what it wants done stays undone.
+        let node = Node::new(config, restored, clock.now_us());
+        Ok(Self { store, node })
+    }
+}
+
 /// Writes the bundle of a node that does not run; returns its length.
 pub(crate) fn export_from_store(
     home: &Home,
     channel: &Name,
     output: &mut dyn Write,
 ) -> Result<u64, ExportError> {
-    let node_error = |error: RunError| ExportError::Node(Box::new(error));
-    let path = home.store_directory();
-    let open_error = |source| RunError::Store {
-        path: path.clone(),
-        source,
-    };
-    let store = Store::open(&path).map_err(|error| node_error(open_error(error)))?;
-    let restored = store
-        .restore()
-        .map_err(|error| node_error(open_error(error)))?;
-    let clock = Clock::start();
-    let config = Config {
-        key: home.key(),
-        mesh_id: home.settings().mesh_id,
-        channels: home.settings().channels.clone(),
-        variant_preference: home.settings().variants.clone(),
-        facts: facts::measure(&path)?,
-        limits: weft_core::Limits::default(),
-        seed: 0,
-        wall_at_zero_s: clock.wall_at_zero_s(),
-        local_at_zero_s: clock.wall_at_zero_s(),
-        invitation: None,
-        registrar: false,
-        refuse_new_when_stale: false,
-        pinned: Vec::new(),
-    };
-    // The core is only asked what it accepted; what it wants done stays undone.
-    let node = Node::new(config, restored, clock.now_us());
+    let Opened { store, node } = Opened::of(home)?;
     let plan = plan_export(&node, channel)?;
     let mut counted = Counted { output, bytes: 0 };
     write(&plan, &store, &mut counted)?;
@@ -119,7 +133,8 @@ pub(crate) fn export_from_store(
     Ok(counted.bytes)
 }
 
-/// The files of all variants and the deltas, each once.
+/// The deltas and the files of all variants, each once. Deltas come first: what they make
+/// need not be read further on.
 pub(super) fn all_files(release: &Release) -> Vec<FileEntry> {
     let deltas = release.deltas.iter().map(|delta| FileEntry {
         path: String::new(),
@@ -127,10 +142,9 @@ pub(super) fn all_files(release: &Release) -> Vec<FileEntry> {
         blake3: delta.blake3,
         chunk_map: delta.chunk_map,
     });
-    let mut files: Vec<FileEntry> = release.files().cloned().chain(deltas).collect();
-    files.sort_by_key(|file| file.blake3);
-    files.dedup_by_key(|file| file.blake3);
-    files
+    let mut seen = BTreeSet::new();
+    let files = deltas.chain(release.files().cloned());
+    files.filter(|file| seen.insert(file.blake3)).collect()
 }
 
 fn write(plan: &ExportPlan, store: &Store, output: &mut dyn Write) -> io::Result<()> {

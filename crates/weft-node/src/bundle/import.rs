@@ -1,18 +1,22 @@
 //! One import under way: watches the core until it has converged on what the
 //! bundle says, or until it is clear that it will not.
 
-use std::thread;
+use std::{io, thread};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use weft_core::{ChannelStatus, Message, Peer, Phase, Status};
 use weft_keys::SecretKey;
-use weft_record::{Name, RecordId, Trust};
+use weft_record::{MeshId, Name, RecordId, Trust};
 
 use super::{
-    ImportError, OpenBundle,
-    index::BundledHead,
+    ImportError, OpenBundle, PipeBundle,
+    contents::{BundledHead, Contents},
     peer::{BundlePeer, FromBundle},
+    pipe::{PipePeer, Window},
 };
 use crate::report::{ImportOutcome, ImportReport, ImportedChannel, SCHEMA};
 
@@ -27,6 +31,8 @@ const INBOX: usize = 2 * weft_core::bounds::REQUESTS_PER_PEER + 64;
 const STALL_ALONE_US: u64 = 8_000_000;
 /// ...with one, other peers may, and a thin link takes its time for a chunk.
 const STALL_US: u64 = 60_000_000;
+/// ...and what was taken from a pipe that has ended is all that it brings.
+const STALL_DRAINED_US: u64 = 2_000_000;
 /// Refusals told in the report.
 const REFUSALS: usize = 64;
 
@@ -38,12 +44,68 @@ pub(crate) struct Import {
     inbox: mpsc::Sender<Message<Bytes>>,
     reply: Reply,
     records_sent: bool,
+    /// Nothing more comes through the pipe, and why if it broke off.
+    broke_off: Option<String>,
+    /// What came through the pipe was taken.
+    drained: bool,
     refused: Vec<String>,
     chunks_taken: u64,
     bytes_taken: u64,
     moved: Option<(Progress, u64)>,
     /// What the disk said last.
     disk_trouble: Option<String>,
+}
+
+/// What is taken in: a file, which can be read here and there, or what comes through a pipe.
+pub(crate) enum Source {
+    File(OpenBundle),
+    Pipe(Box<PipeBundle>),
+}
+
+impl Source {
+    pub(crate) fn mesh_id(&self) -> MeshId {
+        self.contents().mesh_id
+    }
+
+    fn contents(&self) -> &Contents {
+        match self {
+            Self::File(bundle) => bundle.contents(),
+            Self::Pipe(bundle) => bundle.contents(),
+        }
+    }
+
+    /// Has a thread answer the core out of it.
+    fn spawn(
+        self,
+        key: Peer,
+        inbox: mpsc::Receiver<Message<Bytes>>,
+        outbox: mpsc::Sender<FromBundle>,
+    ) -> io::Result<()> {
+        let thread = thread::Builder::new().name("weft-bundle".to_owned());
+        match self {
+            Self::File(bundle) => {
+                let peer = BundlePeer {
+                    key,
+                    bundle,
+                    inbox,
+                    outbox,
+                };
+                thread.spawn(move || peer.run())?;
+            }
+            Self::Pipe(bundle) => {
+                let peer = PipePeer {
+                    key,
+                    bundle: *bundle,
+                    inbox,
+                    outbox,
+                    held: Window::default(),
+                };
+                let runtime = Handle::current();
+                thread.spawn(move || runtime.block_on(peer.run()))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What changes while anything moves.
@@ -63,7 +125,7 @@ impl Import {
     /// Starts the bundle's thread under a key of its own. The bundle becomes a peer
     /// when the caller tells the core so.
     pub(crate) fn attach(
-        bundle: OpenBundle,
+        bundle: Source,
         active: &[ChannelStatus],
         outbox: mpsc::Sender<FromBundle>,
         reply: Reply,
@@ -73,17 +135,9 @@ impl Import {
             Err(error) => return Err((ImportError::Machine(std::io::Error::other(error)), reply)),
         };
         let heads = bundle.contents().heads.clone();
-        let records = (bundle.contents().roots.len() + bundle.contents().records.len()) as u64;
+        let records = bundle.contents().count();
         let (inbox, messages) = mpsc::channel(INBOX);
-        let peer = BundlePeer {
-            key,
-            bundle,
-            inbox: messages,
-            outbox,
-        };
-        let spawned = thread::Builder::new()
-            .name("weft-bundle".to_owned())
-            .spawn(move || peer.run());
+        let spawned = bundle.spawn(key, messages, outbox);
         if let Err(error) = spawned {
             return Err((ImportError::Machine(error), reply));
         }
@@ -97,6 +151,8 @@ impl Import {
             inbox,
             reply,
             records_sent: false,
+            broke_off: None,
+            drained: false,
             refused: Vec::new(),
             chunks_taken: 0,
             bytes_taken: 0,
@@ -116,6 +172,16 @@ impl Import {
 
     pub(crate) fn records_sent(&mut self) {
         self.records_sent = true;
+    }
+
+    /// Nothing more comes through the pipe.
+    pub(crate) fn ended(&mut self, broke_off: Option<String>) {
+        self.records_sent = true;
+        self.broke_off = broke_off;
+    }
+
+    pub(crate) fn drained(&mut self) {
+        self.drained = true;
     }
 
     pub(crate) fn record_refused(&mut self, reason: &str) {
@@ -230,6 +296,12 @@ impl Import {
                         self.disk_trouble.clone().unwrap_or_default()
                     }
                     (_, reason) if !reason.is_empty() => reason.to_owned(),
+                    (Some(fetch), _) if self.broke_off.is_some() => format!(
+                        "{}; {} of {} bytes are here and stay",
+                        self.broke_off.as_deref().unwrap_or_default(),
+                        fetch.bytes_held,
+                        fetch.bytes_total
+                    ),
                     (Some(fetch), _) => format!(
                         "{} of {} bytes are here, and the bundle holds no more of them",
                         fetch.bytes_held, fetch.bytes_total
@@ -254,7 +326,9 @@ impl Import {
             .collect();
         match &self.moved {
             Some((last, since_us)) if *last == progress && around.idle => {
-                let limit_us = if around.alone {
+                let limit_us = if self.drained {
+                    STALL_DRAINED_US
+                } else if around.alone {
                     STALL_ALONE_US
                 } else {
                     STALL_US

@@ -11,18 +11,14 @@ use std::{
 use bytes::Bytes;
 use weft_core::ChunkRef;
 use weft_record::{
-    ChunkMap, Envelope, FileEntry, Hash, Head, Kind, MAX_RECORD_BYTES, MeshId, Name, RecordId,
-    Release,
+    ChunkMap, FileEntry, Hash,
     bundle::{Decoder, Frame},
-    codec,
 };
 
-use super::ImportError;
+use super::{ImportError, contents::Contents};
 
 /// Read at once while the bundle is looked through.
 const READ_BYTES: usize = 1024 * 1024;
-/// Records kept in memory: far more than a mesh makes in years.
-const RECORDS: usize = 65_536;
 /// Places of chunks and blobs kept in memory, about 60 bytes each: a terabyte of
 /// large chunks.
 const PLACES: usize = 1 << 20;
@@ -52,29 +48,6 @@ struct Place {
     length: usize,
 }
 
-/// What is said about it in full.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Contents {
-    pub(super) mesh_id: MeshId,
-    /// Encoded Root envelopes, as they came.
-    pub(super) roots: Vec<Vec<u8>>,
-    /// All other envelopes, as they came.
-    pub(super) records: Vec<Vec<u8>>,
-    /// The newest head of each channel. Not verified: what it says is held against
-    /// what the core accepts.
-    pub(super) heads: Vec<BundledHead>,
-}
-
-/// A head as the bundle has it.
-#[derive(Clone, Debug)]
-pub(super) struct BundledHead {
-    pub(super) channel: Name,
-    pub(super) epoch: u64,
-    pub(super) seq: u64,
-    pub(super) head: RecordId,
-    pub(super) release: RecordId,
-}
-
 impl OpenBundle {
     /// Opens a bundle and reads it to its end. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, ImportError> {
@@ -101,10 +74,6 @@ impl OpenBundle {
 
     pub(super) fn contents(&self) -> &Contents {
         &self.contents
-    }
-
-    pub(crate) fn mesh_id(&self) -> MeshId {
-        self.contents.mesh_id
     }
 
     /// Which chunks of a file it holds.
@@ -192,7 +161,9 @@ impl OpenBundle {
             }
             Frame::Record(bytes) => {
                 let next = at + PREFIX_BYTES + bytes.len() as u64;
-                self.note_record(bytes, files)?;
+                self.contents
+                    .note_record(bytes, files)
+                    .map_err(|reason| self.broken(reason))?;
                 return Ok(next);
             }
             Frame::Blob { hash, bytes } => (&mut self.blobs, hash, bytes.len()),
@@ -208,59 +179,6 @@ impl OpenBundle {
             return Err(self.broken(format!("more than {PLACES} chunks and chunk maps")));
         }
         Ok(at + BEFORE_BYTES + length as u64)
-    }
-
-    fn note_record(
-        &mut self,
-        bytes: Vec<u8>,
-        files: &mut Vec<FileEntry>,
-    ) -> Result<(), ImportError> {
-        if self.contents.records.len() + self.contents.roots.len() >= RECORDS {
-            return Err(self.broken(format!("more than {RECORDS} records")));
-        }
-        // What cannot be read here is left to the core, which names the reason.
-        let Ok(envelope) = Envelope::decode(&bytes) else {
-            self.contents.records.push(bytes);
-            return Ok(());
-        };
-        match Kind::from_number(envelope.kind) {
-            Some(Kind::Root) => {
-                self.contents.roots.push(bytes);
-                return Ok(());
-            }
-            Some(Kind::Release) => {
-                if let Ok(release) = codec::decode::<Release>(&envelope.body, MAX_RECORD_BYTES) {
-                    files.extend(super::all_files(&release));
-                }
-            }
-            Some(Kind::Head) => {
-                if let Ok(head) = codec::decode::<Head>(&envelope.body, MAX_RECORD_BYTES) {
-                    self.note_head(head, envelope.record_id());
-                }
-            }
-            _ => {}
-        }
-        self.contents.records.push(bytes);
-        Ok(())
-    }
-
-    fn note_head(&mut self, head: Head, id: RecordId) {
-        let bundled = BundledHead {
-            channel: head.channel,
-            epoch: head.epoch,
-            seq: head.seq,
-            head: id,
-            release: head.release,
-        };
-        let heads = &mut self.contents.heads;
-        match heads
-            .iter_mut()
-            .find(|known| known.channel == bundled.channel)
-        {
-            Some(known) if (known.epoch, known.seq) > (bundled.epoch, bundled.seq) => {}
-            Some(known) => *known = bundled,
-            None => heads.push(bundled),
-        }
     }
 
     /// Reads the chunk maps, which say what chunks its releases are made of. A map

@@ -2,8 +2,8 @@
 //! exactly what is in the file.
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use weft_core::{Control, Message, Peer, bounds};
+use tokio::sync::{mpsc, oneshot};
+use weft_core::{ChunkRef, Control, Message, Peer};
 
 use super::{ImportError, OpenBundle};
 
@@ -15,6 +15,13 @@ pub(crate) enum FromBundle {
     RecordsSent(Peer),
     /// The file can no longer be read.
     Failed(Peer, ImportError),
+    /// Asks of which of these the core has, or may come to have, a use.
+    Look(Vec<ChunkRef>, oneshot::Sender<Vec<bool>>),
+    /// Nothing more comes through the pipe, because it broke off or was broken if there is a
+    /// reason.
+    Ended(Peer, Option<String>),
+    /// The core has taken what there was to take.
+    Drained(Peer),
 }
 
 /// Indexes in one message; far below the bound on control messages.
@@ -58,23 +65,9 @@ impl BundlePeer {
         }
     }
 
-    /// Says every record, roots first.
     fn hand_over(&self) -> Result<(), Gone> {
-        let contents = self.bundle.contents();
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for record in contents.roots.iter().chain(&contents.records) {
-            if bytes + record.len() > bounds::RECORDS_BYTES && !batch.is_empty() {
-                self.say(Message::Control(Control::Records(std::mem::take(
-                    &mut batch,
-                ))))?;
-                bytes = 0;
-            }
-            bytes += record.len();
-            batch.push(record.clone());
-        }
-        if !batch.is_empty() {
-            self.say(Message::Control(Control::Records(batch)))?;
+        for message in self.bundle.contents().messages() {
+            self.say(message)?;
         }
         self.tell(FromBundle::RecordsSent(self.key))
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use ureq::{Agent, Body, http};
+use ureq::{Agent, Body, SendBody, http};
 use weft_core::Limits;
 use weft_record::Name;
 
@@ -18,7 +18,7 @@ use crate::{
     api_file::ApiFile,
     report::{
         Accepted, EnrolmentsReport, ErrorReport, EventsReport, ImportReport, ImportRequest,
-        InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport,
+        InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport, WantsReport,
     },
 };
 
@@ -161,6 +161,26 @@ impl Client {
         self.send_json(request, &ImportRequest { path }, None)
     }
 
+    /// The same of what comes through a pipe, handed on as it comes.
+    pub fn import_pipe(&self, mut source: impl Read) -> Result<ImportReport, ClientError> {
+        let request = self.request(http::Method::POST, "/weft/v1/import/pipe");
+        let request = request
+            .header(http::header::CONTENT_TYPE, "application/octet-stream")
+            .body(SendBody::from_reader(&mut source))
+            .map_err(|error| unreadable(&error))?;
+        let response = self
+            .agent
+            .run(request)
+            .map_err(|error| self.transport(&error))?;
+        self.json(response)
+    }
+
+    /// What the node has or, with a version, what a site that runs it has.
+    pub fn wants(&self, version: Option<&str>) -> Result<WantsReport, ClientError> {
+        let query = version.map(|version| format!("?version={}", percent(version)));
+        self.get(&format!("/weft/v1/wants{}", query.unwrap_or_default()))
+    }
+
     /// The active release of a channel as a bundle, to be read to its end.
     pub fn export(&self, channel: &Name) -> Result<impl Read + use<>, ClientError> {
         let request = self.request(
@@ -293,6 +313,17 @@ impl Client {
             },
         }
     }
+}
+
+/// What may stand in a query, whatever it is.
+fn percent(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    });
+    escaped.collect()
 }
 
 /// The code and message of an error in either API's shape.

@@ -1,5 +1,7 @@
 //! `/weft/v1`: the owner's routes.
 
+use std::io;
+
 use axum::{
     Json,
     body::Body,
@@ -7,8 +9,9 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::sync::mpsc;
 use weft_core::Limits;
 
 use super::{Shared, failure, whole_body};
@@ -16,8 +19,11 @@ use crate::{
     bundle::{ExportError, ImportError},
     control::Stopping,
     registrar::InviteError,
-    report::{Accepted, ImportRequest, InviteRequest},
+    report::{Accepted, ImportReport, ImportRequest, InviteRequest},
 };
+
+/// Pieces of a body that wait to be taken apart.
+const PIECES: usize = 4;
 
 pub(super) async fn status(State(shared): State<Shared>) -> Response {
     reply(shared.control.status().await)
@@ -92,12 +98,37 @@ pub(super) async fn import(State(shared): State<Shared>, body: Body) -> Response
     if !request.path.is_absolute() {
         return bad_request("`path` must be absolute: the node has a folder of its own");
     }
-    match shared.control.import(request.path).await {
+    imported(shared.control.import(request.path).await)
+}
+
+/// Takes a bundle in that is the body, as it comes. It may be of any length, and come slowly.
+pub(super) async fn import_pipe(State(shared): State<Shared>, body: Body) -> Response {
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let forward = async {
+        let mut data = body.into_data_stream();
+        while let Some(piece) = data.next().await {
+            let piece = piece.map_err(io::Error::other);
+            let is_last = piece.is_err();
+            if sender.send(piece).await.is_err() || is_last {
+                break;
+            }
+        }
+        drop(sender);
+    };
+    let (result, ()) = futures::join!(shared.control.import_pieces(pieces), forward);
+    imported(result)
+}
+
+fn imported(result: Result<Result<ImportReport, ImportError>, Stopping>) -> Response {
+    match result {
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(error)) => {
             let (status, code) = match error {
                 ImportError::Open { .. } => (StatusCode::NOT_FOUND, "not_found"),
-                ImportError::Bundle { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_bundle"),
+                ImportError::Bundle { .. } | ImportError::Pipe(_) => {
+                    (StatusCode::UNPROCESSABLE_ENTITY, "bad_bundle")
+                }
+                ImportError::BrokeOff(_) => (StatusCode::REQUEST_TIMEOUT, "broke_off"),
                 ImportError::OtherMesh { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "other_mesh"),
                 ImportError::LetGo(_) => (StatusCode::UNPROCESSABLE_ENTITY, "let_go"),
                 ImportError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -136,14 +167,37 @@ pub(super) async fn export(
             )
                 .into_response()
         }
-        Ok(Err(error @ ExportError::NothingToExport { .. })) => {
-            failure(StatusCode::NOT_FOUND, "not_found", error.to_string())
+        Ok(Err(error)) => export_failed(&error),
+        Err(Stopping) => stopping(),
+    }
+}
+
+fn export_failed(error: &ExportError) -> Response {
+    let (status, code) = match error {
+        ExportError::NothingToExport { .. } | ExportError::NoSuchRelease(_) => {
+            (StatusCode::NOT_FOUND, "not_found")
         }
-        Ok(Err(error)) => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "failed",
-            error.to_string(),
-        ),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+    };
+    failure(status, code, error.to_string())
+}
+
+#[derive(Deserialize)]
+pub(super) struct WantsQuery {
+    version: Option<String>,
+}
+
+pub(super) async fn wants(
+    State(shared): State<Shared>,
+    query: Result<Query<WantsQuery>, QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(error) => return bad_request(error.body_text()),
+    };
+    match shared.control.wants(query.version).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(error)) => export_failed(&error),
         Err(Stopping) => stopping(),
     }
 }

@@ -47,7 +47,9 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/enrolments", get(admin::enrolments))
         .route("/invite", post(admin::invite))
         .route("/import", post(admin::import))
+        .route("/import/pipe", post(admin::import_pipe))
         .route("/export", get(admin::export))
+        .route("/wants", get(admin::wants))
         .route("/limit", post(admin::limit))
         .route("/stop", post(admin::stop))
         .layer(middleware::from_fn_with_state(

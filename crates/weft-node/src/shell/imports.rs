@@ -4,7 +4,7 @@ use weft_core::{Input, Peer};
 
 use super::Shell;
 use crate::{
-    bundle::{self, Import, ImportError, OpenBundle},
+    bundle::{self, Import, ImportError, Source},
     report::ImportReport,
 };
 
@@ -13,7 +13,7 @@ const IMPORTS: usize = 4;
 
 impl Shell {
     /// Begins to take a bundle in.
-    pub(crate) fn import(&mut self, bundle: OpenBundle, reply: bundle::Reply) {
+    pub(crate) fn import(&mut self, bundle: Source, reply: bundle::Reply) {
         if self.imports.len() >= IMPORTS {
             let _ = reply.send(Err(ImportError::TooMany(IMPORTS)));
             return;

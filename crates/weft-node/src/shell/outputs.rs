@@ -177,6 +177,21 @@ impl Shell {
                 self.settle_imports();
             }
             FromBundle::Failed(peer, error) => self.end_import(peer, Err(error)),
+            FromBundle::Look(chunks, reply) => {
+                let needs = chunks.iter().map(|chunk| self.node.may_need(chunk));
+                let _ = reply.send(needs.collect());
+            }
+            FromBundle::Ended(peer, broke_off) => {
+                if let Some(import) = self.imports.get_mut(&peer) {
+                    import.ended(broke_off);
+                }
+                self.settle_imports();
+            }
+            FromBundle::Drained(peer) => {
+                if let Some(import) = self.imports.get_mut(&peer) {
+                    import.drained();
+                }
+            }
         }
     }
 }

@@ -50,6 +50,14 @@ impl Shell {
                 let _ = reply.send(());
             }
             Request::Import { bundle, reply } => self.import(bundle, reply),
+            Request::Wants { version, reply } => {
+                let plan = bundle::plan_wants(self.node.trust(), version.as_deref());
+                let store = self.workers.store().clone();
+                // chunk maps are read
+                tokio::task::spawn_blocking(move || {
+                    let _ = reply.send(plan.map(|plan| bundle::wants(plan, &store)));
+                });
+            }
             Request::Export { channel, reply } => {
                 let plan = bundle::plan_export(&self.node, &channel);
                 let stream = plan.map(|plan| bundle::stream(plan, self.workers.store().clone()));

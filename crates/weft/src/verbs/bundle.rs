@@ -1,4 +1,4 @@
-//! `weft bundle export|import`
+//! `weft bundle export|wants|import`
 
 use std::{
     collections::BTreeSet,
@@ -11,13 +11,15 @@ use serde::Serialize;
 use weft_node::{
     Home,
     client::Client,
-    report::{ImportOutcome, ImportReport, ImportedChannel},
+    report::{ImportOutcome, ImportReport, ImportedChannel, WantsReport},
 };
 use weft_record::{Envelope, Hash, Kind, Name};
 
 use crate::{
     bundle_file,
+    bundle_lack::{Has, Lack},
     bundle_part::{self, Part, Written},
+    bundle_pipe::Front,
     context::{Context, quoted},
     failure::{Exit, Failure},
     output::{count, size, table, written},
@@ -30,13 +32,14 @@ use crate::{
 #[derive(clap::Subcommand)]
 pub(crate) enum Bundle {
     Export(Export),
+    Wants(Wants),
     Import(Import),
 }
 
 /// Write this node's release and all records to a file, or to a pipe.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -\n  weft bundle export one.weft --max-bytes 4GB\n  weft bundle export two.weft --max-bytes 4GB --without one.weft"
+    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -\n  weft bundle export one.weft --max-bytes 4GB\n  weft bundle export two.weft --max-bytes 4GB --without one.weft\n  weft bundle export update.weft --delta-from 1.4.0\n  ssh site weft bundle wants > site.wants && weft bundle export update.weft --for site.wants"
 )]
 pub(crate) struct Export {
     /// The file to write, or - for standard output
@@ -50,7 +53,23 @@ pub(crate) struct Export {
     /// Leave out the chunks of this bundle: it is there, or on its way; may be repeated
     #[arg(long, value_name = "BUNDLE")]
     without: Vec<PathBuf>,
+    /// Write what a site lacks, by the list that weft bundle wants wrote there
+    #[arg(long = "for", value_name = "LIST")]
+    site: Option<PathBuf>,
+    /// Write what a site lacks that runs this version
+    #[arg(long, value_name = "VERSION")]
+    delta_from: Option<String>,
 }
+
+/// List what is here already, for who brings the rest.
+///
+/// Whoever writes a bundle for this site leaves that out, and a file that can be made from one
+/// that is here comes as its difference.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  weft bundle wants > site.wants\n  weft bundle export stick.weft --for site.wants   (where the release is)"
+)]
+pub(crate) struct Wants {}
 
 /// Take a file in, as if a neighbour had sent what is in it.
 ///
@@ -66,6 +85,7 @@ impl Bundle {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Export(verb) => verb.run(context),
+            Self::Wants(Wants {}) => wants(context),
             Self::Import(verb) => verb.run(context),
         }
     }
@@ -75,28 +95,42 @@ impl Export {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let home = context.home()?;
         let held = bundle_part::chunks_of(self.without.iter().map(PathBuf::as_path))?;
+        let lack = self.lack(context, &home)?;
         let spinner = Spinner::start(context.output, "writing the bundle");
         if self.file == Path::new("-") {
             let mut out = io::stdout().lock();
-            self.write(context, &home, held, &spinner, &mut out)?;
+            self.write(context, &home, (held, lack), &spinner, &mut out)?;
             return out.flush().map_err(|error| written(&error));
         }
         let part = into_new_file(&self.file, |out| {
-            self.write(context, &home, held, &spinner, out)
+            self.write(context, &home, (held, lack), &spinner, out)
         })?;
         drop(spinner);
         self.tell(context, part)
+    }
+
+    /// What the other side lacks, if it is told what it has.
+    fn lack(&self, context: &Context, home: &Home) -> Result<Option<Lack>, Failure> {
+        let mut has = Has::default();
+        if let Some(path) = &self.site {
+            has.add(read_wants(context, home, path)?);
+        }
+        if let Some(version) = &self.delta_from {
+            has.add(list(context, home, Some(version))?);
+        }
+        let is_told = self.site.is_some() || self.delta_from.is_some();
+        Ok(is_told.then(|| Lack::of(has)))
     }
 
     fn write(
         &self,
         context: &Context,
         home: &Home,
-        held: BTreeSet<Hash>,
+        (held, lack): (BTreeSet<Hash>, Option<Lack>),
         spinner: &Spinner,
         out: &mut dyn Write,
     ) -> Result<Written, Failure> {
-        let mut part = Part::new(out, held, self.max_bytes);
+        let mut part = Part::new(out, held, lack, self.max_bytes);
         if home.running().is_none() {
             weft_node::export_offline(home, &self.channel, &mut part)
                 .map_err(|error| refusals::export(context, &error))?;
@@ -119,6 +153,8 @@ impl Export {
             channel: &'a Name,
             bytes: u64,
             chunks: u64,
+            chunks_spared: u64,
+            bytes_spared: u64,
             chunks_left: u64,
             bytes_left: u64,
         }
@@ -127,12 +163,22 @@ impl Export {
             channel: &self.channel,
             bytes: part.bytes,
             chunks: part.chunks,
+            chunks_spared: part.chunks_spared,
+            bytes_spared: part.bytes_spared,
             chunks_left: part.chunks_left,
             bytes_left: part.bytes_left,
         };
         context.output.result(&report, |_| {
+            let spared = match part.chunks_spared {
+                0 => String::new(),
+                spared => format!(
+                    ", without {}, {}, that are not needed there",
+                    count(spared as usize, "chunk"),
+                    size(part.bytes_spared)
+                ),
+            };
             let text = format!(
-                "{}: {} of channel {}\n",
+                "{}: {} of channel {}{spared}\n",
                 self.file.display(),
                 size(part.bytes),
                 self.channel
@@ -150,17 +196,68 @@ impl Export {
     }
 }
 
+/// What is here or, with a version, what a site that runs it has.
+fn list(context: &Context, home: &Home, version: Option<&str>) -> Result<WantsReport, Failure> {
+    match home.running() {
+        None => weft_node::wants_offline(home, version)
+            .map_err(|error| refusals::export(context, &error)),
+        Some(_) => context
+            .client()?
+            .wants(version)
+            .map_err(|error| context.client_refused(&error)),
+    }
+}
+
+/// A list is for programs alone: it looks the same with and without --json.
+fn wants(context: &Context) -> Result<(), Failure> {
+    let list = list(context, &context.home()?, None)?;
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, &list).map_err(|error| written(&error.into()))?;
+    writeln!(out).map_err(|error| written(&error))
+}
+
+fn read_wants(context: &Context, home: &Home, path: &Path) -> Result<WantsReport, Failure> {
+    let failed =
+        |error: &io::Error| Failure::file(format!("{} cannot be read", path.display()), error);
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(WANTS_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| failed(&error))?;
+    let next = "weft bundle wants > LIST   (at the site that lacks the release)";
+    let list: WantsReport = serde_json::from_str(&text).map_err(|error| {
+        let what = format!("{} is no list of what a site has", path.display());
+        Failure::new(Exit::Verification, what, error.to_string(), next)
+    })?;
+    if list.mesh_id != home.settings().mesh_id {
+        let what = format!("{} is the list of another mesh", path.display());
+        let why = format!(
+            "it is of {}, this node is of {}",
+            short(&list.mesh_id.to_string()),
+            short(&home.settings().mesh_id.to_string())
+        );
+        return Err(Failure::new(
+            Exit::Refused,
+            what,
+            why,
+            context.command("status"),
+        ));
+    }
+    Ok(list)
+}
+
+/// Longest list that is read: the chunks of a terabyte.
+const WANTS_BYTES: u64 = 256 * 1024 * 1024;
+
 impl Import {
     fn run(&self, context: &Context) -> Result<(), Failure> {
         let home = context.home()?;
-        let spooled;
-        let path = if self.file == Path::new("-") {
-            // a node reads a bundle here and there, so what comes through a pipe needs a file
-            spooled = spool(context)?;
-            spooled.path()
-        } else {
-            &self.file
-        };
+        let is_pipe = self.file == Path::new("-");
+        let mut pipe = is_pipe
+            .then(|| Front::read(context, io::stdin()))
+            .transpose()?;
+        let path = pipe.as_ref().map_or(&*self.file, Front::path).to_owned();
+        let path = &*path;
         if bundle_file::mesh_of(path)?.is_zero() {
             return Err(Failure::new(
                 Exit::Verification,
@@ -169,7 +266,7 @@ impl Import {
                 format!("weft release publish {} --key KEY", quoted(&self.file)),
             ));
         }
-        let named = if self.file == Path::new("-") {
+        let named = if is_pipe {
             Path::new("standard input")
         } else {
             &self.file
@@ -179,8 +276,17 @@ impl Import {
         let front = SignedFile::open_front(path).ok();
         let has_models = front.as_ref().is_none_or(|file| file.has_content);
         let (mut report, waiting) = match Halves::of(context, &home, front)? {
-            Some(halves) => halves.take_in(context, &home, path, named)?,
-            None => (take_in_whole(context, &home, path)?, Vec::new()),
+            Some(halves) => {
+                // what waits for signatures is looked at more than once
+                if let Some(pipe) = &mut pipe {
+                    pipe.spool(context)?;
+                }
+                halves.take_in(context, &home, path, named)?
+            }
+            None => match pipe {
+                Some(pipe) => (take_in_pipe(context, &home, pipe)?, Vec::new()),
+                None => (take_in_whole(context, &home, path)?, Vec::new()),
+            },
         };
         if !has_models {
             without_models(&mut report);
@@ -274,6 +380,22 @@ fn take_in_whole(context: &Context, home: &Home, path: &Path) -> Result<ImportRe
         Some(_) => take_in(context, &context.client()?, path),
         None => weft_node::import_offline(home, path)
             .map_err(|error| refusals::import(context, path, &error)),
+    }
+}
+
+fn take_in_pipe(
+    context: &Context,
+    home: &Home,
+    pipe: Front<io::Stdin>,
+) -> Result<ImportReport, Failure> {
+    let source = pipe.into_reader(context)?;
+    match home.running() {
+        Some(_) => context
+            .client()?
+            .import_pipe(source)
+            .map_err(|error| context.client_refused(&error)),
+        None => weft_node::import_pipe_offline(home, source)
+            .map_err(|error| refusals::import(context, Path::new("standard input"), &error)),
     }
 }
 
@@ -498,24 +620,6 @@ fn copy(
         total += read as u64;
         progress(total);
     }
-}
-
-fn spool(context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
-    let failed = |error: &io::Error| {
-        Failure::file(
-            format!(
-                "no room for the bundle in {}",
-                context.directory().display()
-            ),
-            error,
-        )
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".import-")
-        .tempfile_in(context.directory())
-        .map_err(|error| failed(&error))?;
-    io::copy(&mut io::stdin().lock(), &mut file).map_err(|error| failed(&error))?;
-    Ok(file)
 }
 
 #[cfg(test)]
