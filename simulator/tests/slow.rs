@@ -25,6 +25,26 @@ fn a_slow_link_carries_every_chunk_once() {
 }
 
 #[test]
+fn on_a_link_so_thin_that_everybody_is_late_what_comes_late_is_taken() {
+    let release = VirtualRelease::new("1.0.0", 24, CHUNK_BYTES, 0);
+    // 87 s a chunk, and each is asked for several at once: all are late, and nobody else has it
+    let thin = |_| NodeSpec {
+        uplink_bytes_per_sec: 3_000,
+        ..NodeSpec::default()
+    };
+    let (mut world, mut admin, channel) = mesh(92, 3, &[&release], thin);
+    world.disk(1).preload(&release);
+    let id = publish(&mut world, &mut admin, &release);
+    let done = world.run(2_400 * SECOND_US, |world| {
+        world.active(2, &channel) == Some(id)
+    });
+    assert!(done, "two links carry it in 1,049 s");
+    let sent = world.traffic.bytes("data");
+    let limit = release.length + 5 * u64::from(CHUNK_BYTES);
+    assert!(sent <= limit, "{sent} of {}", release.length);
+}
+
+#[test]
 fn whoever_hands_out_chunks_one_by_one_is_not_waited_for_without_end() {
     let release = VirtualRelease::new("1.0.0", 32, CHUNK_BYTES, 0);
     // node 1 needs 18 s a chunk, node 0 is fast; node 2 asks both

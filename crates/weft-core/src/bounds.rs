@@ -52,6 +52,10 @@ pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
 /// ...and for as long as a chunk takes at this rate: many nodes may share a thin link, and
 /// a chunk that is on its way must not be asked for again.
 pub const SLOWEST_BYTES_PER_SEC: u64 = 16 * 1024;
+/// What a late peer may still bring is looked out for so long.
+pub const OVERDUE_US: u64 = 600_000_000;
+/// A peer is waited for so many times as long as it took for its last chunk.
+pub const PAUSES_WAITED: u64 = 2;
 /// Requests outstanding to a peer that has not delivered yet; with each quick answer one
 /// more, up to [`REQUESTS_PER_PEER`]...
 pub const REQUESTS_AT_FIRST: u8 = 4;
@@ -149,6 +153,9 @@ pub(crate) const WANTS: Rate = Rate::new(2_048, 1_200);
 pub const WANT_PAUSE_US: u64 = 1_000_000;
 /// ...and so on, so many times.
 pub const WANT_PAUSE_DOUBLINGS: u8 = 9;
+/// One that was silent is not asked again for as long as it was waited for, then for twice as
+/// long, and so on, so many times.
+pub const WAIT_DOUBLINGS: u8 = 3;
 /// A peer that told nothing of a file is asked again after this: less often than [`WANTS`]
 /// allows, with as many files as one peer may want.
 pub const UNTOLD_PAUSE_US: u64 = 30_000_000;

@@ -9,7 +9,7 @@ use crate::{
     bits::Bits,
     bounds,
     file::FilePhase,
-    io::{ChunkSource, Disk, FoundChunk, Outcome},
+    io::{ChunkSource, Disk, FoundChunk, Outcome, Path},
     members::PeerState,
     message::{ChunkRef, Control, Message, Payload, Peer},
     node::Node,
@@ -165,7 +165,7 @@ impl<P: Payload> Node<P> {
         let peers = self.peers.values().flat_map(|peer| {
             peer.files.iter().flat_map(|(file, peer_file)| {
                 let requests = peer_file.requests.iter();
-                let late = requests.map(|request| self.late_us(file, peer.progress, *request));
+                let late = requests.map(|request| self.late_us(file, peer, *request));
                 late.chain(peer_file.want_due_us)
             })
         });
@@ -199,11 +199,15 @@ impl<P: Payload> Node<P> {
             .unwrap_or(u64::MAX)
     }
 
-    fn late_us(&self, file: &Hash, progress: Moment, request: (u32, Moment)) -> u64 {
+    fn late_us(&self, file: &Hash, peer: &PeerState, request: (u32, Moment)) -> u64 {
         let (index, asked) = request;
         let state = self.files.get(file);
         let length = state.and_then(|state| state.chunk_length(index));
-        pace::late_us(asked, progress, length.unwrap_or(0))
+        let pause = match peer.path {
+            Path::Lan => peer.pause,
+            Path::Wan => peer.pause.max(self.pause_afar),
+        };
+        pace::late_us(asked, peer.progress, pause, length.unwrap_or(0))
     }
 
     pub(crate) fn run_fetch_timers(&mut self) {
@@ -212,7 +216,7 @@ impl<P: Payload> Node<P> {
         for (peer, state) in self.peers.iter() {
             for (file, peer_file) in state.files.iter() {
                 for request in &peer_file.requests {
-                    if self.late_us(file, state.progress, *request) <= now_us {
+                    if self.late_us(file, state, *request) <= now_us {
                         let (file, index) = (*file, request.0);
                         late.push((*peer, ChunkRef { file, index }));
                     }
@@ -220,11 +224,15 @@ impl<P: Payload> Node<P> {
             }
         }
         for (peer, chunk) in late {
-            // a stalled peer must not be the least busy one again at once
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.answered(&chunk.file, chunk.index);
-            }
-            self.give_up_on(peer, chunk);
+            let Some(state) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            // it may be at work on it: so long again nothing else is asked of it
+            let waited = state.overdue(&chunk.file, chunk.index, Moment::at(now_us));
+            self.give_up_on(peer, chunk, waited);
+        }
+        for peer in self.peers.values_mut() {
+            peer.forget_overdue(now_us.saturating_sub(bounds::OVERDUE_US));
         }
         self.want_again();
         self.run_claim_timers();

@@ -67,6 +67,8 @@ pub(crate) struct PeerState {
     pub(crate) strikes: u8,
     /// When it delivered last, or was asked after it had delivered everything.
     pub(crate) progress: Moment,
+    /// For how long it had delivered nothing when it delivered last.
+    pub(crate) pause: Moment,
     /// Not before this is it asked again for files of which it told nothing.
     pub(crate) untold_due_us: u64,
     /// What is under way with it of each file.
@@ -100,6 +102,17 @@ pub(crate) struct PeerFile {
     pub(crate) claim: Option<Box<Claim>>,
     /// Chunks asked of it, and when.
     pub(crate) requests: Vec<(u32, Moment)>,
+    /// The same of those that are late: others may be asked for these, and what comes yet is
+    /// taken if it is still lacking.
+    pub(crate) overdue: Vec<(u32, Moment)>,
+}
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Moment,
+    /// It was late.
+    pub(crate) was_overdue: bool,
 }
 
 impl PeerFile {
@@ -116,6 +129,7 @@ impl PeerFile {
             && self.want_due_us.is_none()
             && self.claim.is_none()
             && self.requests.is_empty()
+            && self.overdue.is_empty()
     }
 }
 
@@ -135,18 +149,45 @@ impl PeerState {
     }
 
     /// Ends a request, and tells when it was made.
-    pub(crate) fn answered(&mut self, file: &Hash, index: u32) -> Option<Moment> {
-        let requests = self.files.get_mut(file).map(|state| &mut state.requests);
-        let requests = requests?;
-        let place = requests.iter().position(|(asked, _)| *asked == index)?;
-        let (_, asked) = requests.swap_remove(place);
+    pub(crate) fn answered(&mut self, file: &Hash, index: u32) -> Option<Asked> {
+        let state = self.files.get_mut(file)?;
+        // answers come in turn: the first one is to what was asked first
+        let late = take(&mut state.overdue, index).map(|at| (at, true));
+        let taken = || take(&mut state.requests, index).map(|at| (at, false));
+        let (at, was_overdue) = late.or_else(taken)?;
+        self.requests -= u16::from(!was_overdue);
+        Some(Asked { at, was_overdue })
+    }
+
+    /// A request is late: there is one less to wait for, and the next one stays alone until
+    /// it is answered. Tells for how long nothing came.
+    pub(crate) fn overdue(&mut self, file: &Hash, index: u32, now: Moment) -> Moment {
+        let requests = self.files.get_mut(file);
+        let taken = requests.and_then(|state| Some((take(&mut state.requests, index)?, state)));
+        let Some((at, state)) = taken else {
+            return Moment::default();
+        };
+        state.overdue.push((index, at));
         self.requests -= 1;
-        Some(asked)
+        self.window = Window::LEAST;
+        now.since(at.max(self.progress))
+    }
+
+    /// Nothing comes any more of what was asked for before this.
+    pub(crate) fn forget_overdue(&mut self, before_us: u64) {
+        for state in self.files.values_mut() {
+            state.overdue.retain(|(_, asked)| asked.us() >= before_us);
+        }
     }
 
     pub(crate) fn drop_idle_files(&mut self) {
         self.files.retain(|_, state| !state.is_idle());
     }
+}
+
+fn take(requests: &mut Vec<(u32, Moment)>, index: u32) -> Option<Moment> {
+    let place = requests.iter().position(|(asked, _)| *asked == index)?;
+    Some(requests.swap_remove(place).1)
 }
 
 impl<P: Payload> Node<P> {

@@ -24,6 +24,7 @@ use crate::{
     members::PeerState,
     message::{Control, Message, Payload, Peer},
     operations::Operations,
+    pace::Moment,
     pending::Pending,
     random::Random,
     score::Accounts,
@@ -74,6 +75,9 @@ pub struct Node<P> {
     pub(crate) due_us: u64,
     /// When it started.
     pub(crate) started_us: u64,
+    /// For how long the peer beyond the LAN that delivered last had delivered nothing: the
+    /// uplink may be so thin that each of them is slow.
+    pub(crate) pause_afar: Moment,
     /// Requests for chunks may be due.
     pub(crate) asks_more: bool,
 }
@@ -153,6 +157,7 @@ impl<P: Payload> Node<P> {
             outputs: VecDeque::new(),
             due_us: 0,
             started_us: now_us,
+            pause_afar: Moment::default(),
             asks_more: true,
             config: Box::new(config),
         };

@@ -18,6 +18,11 @@ impl Moment {
     pub(crate) fn us(self) -> u64 {
         u64::from(self.0) << MOMENT_BITS
     }
+
+    /// The time between.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
 }
 
 /// Requests that may wait for one peer's answers.
@@ -31,6 +36,9 @@ impl Default for Window {
 }
 
 impl Window {
+    /// One after the other.
+    pub(crate) const LEAST: Self = Self(1);
+
     /// How many are asked for at once.
     pub(crate) fn run(self) -> usize {
         bounds::REQUESTS_AT_ONCE.min(usize::from(self.0).div_ceil(2))
@@ -48,15 +56,19 @@ impl Window {
     }
 }
 
-/// When a request is late that was made at this time to a peer that last delivered then.
-pub(crate) fn late_us(asked: Moment, progress: Moment, chunk_bytes: u64) -> u64 {
+/// When a request is late that was made at this time to a peer that last delivered then,
+/// after such a pause.
+pub(crate) fn late_us(asked: Moment, progress: Moment, pause: Moment, chunk_bytes: u64) -> u64 {
     let waits_us = chunk_bytes * 1_000_000 / bounds::SLOWEST_BYTES_PER_SEC;
+    let waits_us = waits_us.max(pause.us() * bounds::PAUSES_WAITED);
     asked.max(progress).us() + bounds::REQUEST_TIMEOUT_US + waits_us
 }
 
-/// For how long a peer is not asked again that was given up on so often.
-pub(crate) fn pause_us(strikes: u8) -> u64 {
-    bounds::WANT_PAUSE_US << strikes.min(bounds::WANT_PAUSE_DOUBLINGS)
+/// For how long a peer is not asked again that was given up on so often, the last time after
+/// it was waited for so long.
+pub(crate) fn pause_us(strikes: u8, waited: Moment) -> u64 {
+    let shortest = bounds::WANT_PAUSE_US << strikes.min(bounds::WANT_PAUSE_DOUBLINGS);
+    shortest.max(waited.us() << strikes.min(bounds::WAIT_DOUBLINGS))
 }
 
 #[cfg(test)]
@@ -81,10 +93,17 @@ mod tests {
     #[test]
     fn whoever_delivers_is_waited_for() {
         let (asked, progress) = (Moment::at(0), Moment::at(100_000_000));
-        let late = late_us(asked, asked, 1 << 20);
+        let none = Moment::default();
+        let late = late_us(asked, asked, none, 1 << 20);
         assert_eq!(late, bounds::REQUEST_TIMEOUT_US + 64_000_000);
-        assert!(late_us(asked, progress, 1 << 20) > late + 99_000_000);
-        assert_eq!((pause_us(0), pause_us(3)), (1_000_000, 8_000_000));
-        assert_eq!(pause_us(200), pause_us(9));
+        assert!(late_us(asked, progress, none, 1 << 20) > late + 99_000_000);
+        // a peer behind a link so thin that it was late before
+        assert!(late_us(asked, progress, progress, 1 << 20) > late + 235_000_000);
+        assert_eq!(
+            (pause_us(0, none), pause_us(3, none)),
+            (1_000_000, 8_000_000)
+        );
+        assert_eq!(pause_us(200, none), pause_us(9, none));
+        assert_eq!(pause_us(1, progress), 2 * progress.us());
     }
 }

@@ -196,32 +196,38 @@ impl<P: Payload> Node<P> {
         let ChunkRef { file, index } = chunk;
         let peer_state = self.peers.get_mut(&peer);
         let now_us = self.now_us;
-        let asked = peer_state.is_some_and(|state| {
-            let asked = state.answered(&file, index);
-            if let Some(asked) = asked {
-                let took_us = now_us.saturating_sub(asked.us());
-                state.window.answered_after(took_us);
-                (state.progress, state.strikes) = (Moment::at(now_us), 0);
+        let asked = peer_state.and_then(|state| {
+            let asked = state.answered(&file, index)?;
+            let took_us = now_us.saturating_sub(asked.at.us());
+            state.window.answered_after(took_us);
+            let now = Moment::at(now_us);
+            state.pause = now.since(asked.at.max(state.progress));
+            (state.progress, state.strikes) = (now, 0);
+            if state.path == Path::Wan {
+                self.pause_afar = state.pause;
             }
-            asked.is_some()
+            Some(asked)
         });
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };
-        if !asked {
-            // a late answer to a request that went to another peer meanwhile
+        let Some(asked) = asked else {
             state.figures.bytes_duplicate += payload.length();
             return;
-        }
+        };
         if state.chunk_length(index) != Some(payload.length()) {
             state.pending.clear(index as usize);
             self.corrupt(chunk, peer);
             return;
         }
-        if state.holds(index) {
+        if state.holds(index) || !state.phase.is_open() {
             state.pending.clear(index as usize);
             state.figures.bytes_duplicate += payload.length();
             return;
+        }
+        if asked.was_overdue {
+            // late, and still of use: nobody else need be asked now
+            state.pending.set(index as usize);
         }
         let pending = Pending::VerifyChunk {
             chunk,
@@ -235,13 +241,16 @@ impl<P: Payload> Node<P> {
         let Some(peer_state) = self.peers.get_mut(&peer) else {
             return;
         };
-        if peer_state.answered(&chunk.file, chunk.index).is_some() {
-            self.give_up_on(peer, chunk);
+        let asked = peer_state.answered(&chunk.file, chunk.index);
+        // one that was late was given up on then, and may have been asked of another since
+        if asked.is_some_and(|asked| !asked.was_overdue) {
+            self.give_up_on(peer, chunk, Moment::default());
         }
     }
 
-    /// The peer did not deliver: its bits are not believed until it tells them again.
-    pub(crate) fn give_up_on(&mut self, peer: Peer, chunk: ChunkRef) {
+    /// The peer did not deliver: its bits are not believed until it tells them again, for
+    /// which it is asked later: the later, the longer it was waited for in vain.
+    pub(crate) fn give_up_on(&mut self, peer: Peer, chunk: ChunkRef, waited: Moment) {
         self.asks_more = true;
         let Some(state) = self.files.get_mut(&chunk.file) else {
             return;
@@ -250,7 +259,7 @@ impl<P: Payload> Node<P> {
         let Some((place, peer_state)) = self.peers.place_and_mut(&peer) else {
             return;
         };
-        let due_us = self.now_us + pace::pause_us(peer_state.strikes);
+        let due_us = self.now_us + pace::pause_us(peer_state.strikes, waited);
         if state.offers.forget(place) {
             peer_state.strikes = peer_state.strikes.saturating_add(1);
             peer_state.file(chunk.file).want_due_us = Some(due_us);
@@ -358,6 +367,11 @@ impl<P: Payload> Node<P> {
             return;
         };
         let length = state.chunk_length(index).unwrap_or(0);
+        if state.holds(index) {
+            // two that were asked delivered at once, one of them late
+            state.figures.bytes_duplicate += length;
+            return;
+        }
         state.held.set(index as usize);
         state.figures.bytes_held += length;
         state.figures.bytes_fetched += length;
