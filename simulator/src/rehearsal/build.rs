@@ -1,13 +1,13 @@
 //! The world of a scenario before anything happens.
 
-use weft_core::Limits;
+use weft_core::{Limits, Window};
 
 use crate::{
     disk::VirtualDisk,
     fleet::{Fleet, Member},
     mesh::{Admin, NOW_S, VirtualRelease, YEAR_S},
     registrar::Registrar,
-    scenario::{Bad, Hostile, Network, Scenario},
+    scenario::{Bad, Class, Clock, Hostile, Hours, Network, Scenario},
     topology::{NetworkModel, Site, Timing},
     world::{Keep, NodeSpec, Outage, World},
 };
@@ -26,6 +26,33 @@ fn local_s(scenario: &Scenario) -> u64 {
     const WEEK_S: u64 = 7 * 86_400;
     let weeks = (NOW_S - FIRST_MONDAY_S) / WEEK_S;
     FIRST_MONDAY_S + weeks * WEEK_S + u64::from(scenario.begins_at.second)
+}
+
+/// What the owner of such a device lets transfers take.
+fn limits(class: &Class) -> Limits {
+    let cap = class.fetch_cap.map(|cap| cap.bytes_per_sec);
+    let mut limits = cap
+        .filter(|cap| *cap > 0)
+        .map(Limits::fetching)
+        .unwrap_or_default();
+    let minute = |clock: Clock| (clock.second / 60) as u16;
+    let window = |from_minute, until_minute, cap| Window {
+        days: 0x7f,
+        from_minute,
+        until_minute,
+        fetch_bytes_per_sec: cap,
+        serve_bytes_per_sec: cap,
+    };
+    for hours in &class.uplink_hours {
+        let Hours { from, until } = *hours.get_ref();
+        limits
+            .timetable
+            .push(window(minute(from), minute(until), None));
+    }
+    if !limits.timetable.is_empty() {
+        limits.timetable.push(window(0, 24 * 60, Some(0)));
+    }
+    limits
 }
 
 /// All releases of the file, then those of thieves.
@@ -173,12 +200,7 @@ fn add(
             some => some,
         },
         downlink_bytes_per_sec: nic.bytes_per_sec,
-        limits: class
-            .and_then(|class| class.fetch_cap)
-            .map(|cap| cap.bytes_per_sec)
-            .filter(|cap| *cap > 0)
-            .map(Limits::fetching)
-            .unwrap_or_default(),
+        limits: class.map(limits).unwrap_or_default(),
         refuse_new_when_stale: class.is_some_and(|class| class.refuse_new_when_stale),
         registrar: index == fleet.publisher,
         wall_s: NOW_S.saturating_add_signed(ahead_s),

@@ -171,6 +171,10 @@ pub struct Class {
     pub nic: Option<Rate>,
     /// Most that it fetches a second.
     pub fetch_cap: Option<Rate>,
+    /// Hours of the day at which its chunks may cross the uplink, either way; heads and records
+    /// always may. Always if not given.
+    #[serde(default)]
+    pub uplink_hours: Vec<Spanned<Hours>>,
     /// How fast it hashes a chunk; several are hashed side by side.
     #[serde(default = "gigabyte")]
     pub hash_rate: Rate,

@@ -21,9 +21,11 @@ macro_rules! ready {
 /// All of them; each has a page in `docs/scenarios/`.
 pub const READY: &[Ready] = ready![
     "clinic-chain",
+    "clinic-nights",
     "factory-floor",
     "hostile-peers",
     "rural-network",
+    "ship-window",
     "stolen-key",
 ];
 

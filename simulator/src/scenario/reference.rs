@@ -202,6 +202,12 @@ pub(crate) const TABLES: &[Table] = &[
                 "most that it fetches a second: the node's own cap",
             ],
             [
+                "uplink_hours",
+                "list of hours",
+                "always",
+                "when its chunks may cross the uplink: the node's own timetable",
+            ],
+            [
                 "hash_rate",
                 "rate",
                 "1 GB/s",
