@@ -5,6 +5,7 @@ mod ahead;
 mod behaviour;
 mod catch_up;
 mod compromise;
+mod courier;
 mod deltas;
 mod faults;
 mod harness;

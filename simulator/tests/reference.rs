@@ -65,6 +65,7 @@ fn every_key_is_documented_and_no_other() {
         "release",
         "outage",
         "partition",
+        "courier",
         "churn",
         "late",
         "adversary",

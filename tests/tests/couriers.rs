@@ -259,3 +259,79 @@ fn a_slow_pipe_is_taken_in_while_it_comes() {
     assert!(!names.any(|name| name.to_string_lossy().starts_with(".import")));
     drop(node);
 }
+
+#[test]
+fn a_courier_is_expected_over_a_restart_and_cancelled() {
+    let site = apart();
+    let expect = |flags: &[&str]| {
+        let told = site.json("island", &[&["bundle", "expect"], flags].concat());
+        told["couriers"].clone()
+    };
+    let refused = site
+        .weft("island", &["bundle", "expect", "--in", "6h"])
+        .expect(3);
+    assert_eq!(refused.stderr.lines().count(), 3, "{}", refused.stderr);
+    let island = site.up("island", &[]);
+    assert_eq!(expect(&[]), serde_json::json!([]));
+    let couriers = expect(&["--in", "6h"]);
+    assert_eq!(couriers[0]["channel"], "stable", "{couriers}");
+    let in_s = couriers[0]["in_s"].as_u64().unwrap();
+    assert!((6 * 3_600 - 60..=6 * 3_600).contains(&in_s), "{couriers}");
+    let other = ["bundle", "expect", "--in", "6h", "--channel", "other"];
+    let refused = site.weft("island", &other).expect(4);
+    assert_eq!(refused.stderr.lines().count(), 3, "{}", refused.stderr);
+    site.weft("island", &["bundle", "expect", "--in", "31d"])
+        .expect(6);
+    site.weft("island", &["bundle", "expect", "--in", "soon"])
+        .expect(2);
+    drop(island);
+    let island = site.up("island", &[]);
+    let kept = expect(&[]);
+    assert!(kept[0]["in_s"].as_u64().unwrap() <= in_s, "{kept}");
+    assert_eq!(expect(&["--cancel"]), serde_json::json!([]));
+    drop(island);
+    let _island = site.up("island", &[]);
+    assert_eq!(expect(&[]), serde_json::json!([]));
+}
+
+#[test]
+fn what_a_courier_brings_while_the_network_brings_it_comes_once() {
+    let site = Site::new();
+    site.init("a");
+    let source = site.up("a", &[]);
+    site.publish("a", &site.pack("1.0.0")).expect(0);
+    site.wait_active("a", "1.0.0");
+    let whole = path(&site, "whole");
+    site.json("a", &["bundle", "export", &whole]);
+    site.join("b", "a", &[site.address("a")]);
+    // a third of it would take longer than the test waits for anything
+    let node = site.up("b", &["--lan-fetch-cap", "20kB/s"]);
+    site.weft("b", &["bundle", "expect", "--in", "1h"])
+        .expect(0);
+    let fetch = |status: &Value| status["channels"][0]["fetch"].clone();
+    let status = site.wait("b", "some of it over the network", |status| {
+        fetch(status)["bytes_held"].as_u64() > Some(100_000)
+    });
+    let before = told(&fetch(&status), "bytes_held");
+    assert!(
+        before * 2 < told(&fetch(&status), "bytes_total"),
+        "{status}"
+    );
+    let taken = site.json("b", &["bundle", "import", &whole]);
+    assert_eq!(taken["channels"][0]["outcome"], "activated", "{taken}");
+    let status = site.wait_active("b", "1.0.0");
+    let (total, fetch) = (told(&fetch(&status), "bytes_total"), fetch(&status));
+    assert_eq!(told(&fetch, "bytes_held"), total, "{fetch}");
+    assert_eq!(
+        told(&fetch, "bytes_fetched"),
+        total,
+        "a chunk came twice: {fetch}"
+    );
+    assert_eq!(told(&fetch, "bytes_duplicate"), 0, "{fetch}");
+    assert!(told(&taken, "bytes_taken") <= total - before, "{taken}");
+    assert!(told(&taken, "bytes_taken") > 0, "{taken}");
+    // the courier has come
+    let expected = site.json("b", &["bundle", "expect"]);
+    assert_eq!(expected["couriers"], serde_json::json!([]));
+    drop((source, node));
+}

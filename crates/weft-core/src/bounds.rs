@@ -93,6 +93,14 @@ pub const UNPLACED: usize = 16;
 /// Files of which one peer may want news: the files of a few releases at once.
 pub const FILES_WANTED_PER_PEER: usize = 256;
 
+/// While a courier is expected, the uplink is tried for this long...
+pub const UPLINK_TRIAL_US: u64 = 10_000_000;
+/// ...or, where nothing comes of it, for this long, in which a chunk of 1 MiB comes at 9 kB/s...
+pub const UPLINK_TRIAL_MOST_US: u64 = 120_000_000;
+/// ...and so long later again: a link that was down, or shared, is not believed to stay so,
+/// and a thin one is used for this part of the time at most.
+pub const UPLINK_TRIAL_EVERY_US: u64 = 1_800_000_000;
+
 /// Windows of a timetable: one an hour of every day.
 pub const WINDOWS: usize = 168;
 

@@ -49,7 +49,8 @@ impl<P: Payload> Node<P> {
     /// no longer can, to the others.
     pub(crate) fn may_ask_afar(&mut self, file: Hash, view: &View) -> bool {
         let now_us = self.now_us;
-        let is_paused = self.fetches_nothing_by(Path::Wan);
+        let is_paused = self.fetches_nothing_by(Path::Wan)
+            || view.reaches_afar && self.is_left_to_courier(&file);
         let Some(state) = self.files.get_mut(&file) else {
             return false;
         };

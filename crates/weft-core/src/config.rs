@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, MeshId, Name, RecordId, TimeFloor};
 
 use crate::{
+    courier::CourierStatus,
     io::Slots,
     limit::{Caps, LimitedBy, Limits},
     message::Peer,
@@ -182,6 +183,8 @@ pub struct ChannelStatus {
     pub previous: Option<RecordId>,
     /// Where the target stands.
     pub phase: Phase,
+    /// The courier that is expected.
+    pub courier: Option<CourierStatus>,
     /// Progress of the fetch, if one was needed.
     pub fetch: Option<FetchStatus>,
     /// Why it waits, for people; empty when nothing is wrong.

@@ -36,6 +36,16 @@ pub(crate) enum DeltaUse {
     Over,
 }
 
+impl DeltaUse {
+    /// The delta that is on its way.
+    pub(crate) fn awaited(&self) -> Option<Hash> {
+        match self {
+            Self::Awaited { delta, .. } => Some(*delta),
+            Self::Open | Self::Over => None,
+        }
+    }
+}
+
 impl FileState {
     pub(crate) fn delta_due_us(&self) -> Option<u64> {
         match self.delta {

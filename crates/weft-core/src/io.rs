@@ -56,6 +56,9 @@ pub enum Command {
     Import(Vec<Vec<u8>>),
     /// Let transfers take this from now on.
     Limit(Limits),
+    /// A courier is known to bring what this channel lacks, and is waited for until this time
+    /// on the clock of `handle`; `None`: no longer.
+    Expect(Name, Option<u64>),
     /// A clock on the wall shows so much at `now_us == 0`, see [`crate::Config::local_at_zero_s`]:
     /// the hour has changed for the summer, or somebody has set the clock.
     LocalTime(u64),
@@ -398,6 +401,8 @@ pub enum Event {
         head: RecordId,
         release: RecordId,
     },
+    /// The courier that was expected did not come in time: the uplink is used again.
+    CourierMissed { channel: Name },
     /// Two valid heads contend for one place: nothing new is activated.
     Forked { channel: Name },
     /// No variant of the release fits this node.

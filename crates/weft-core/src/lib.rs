@@ -11,6 +11,7 @@ mod catch_up;
 mod claims;
 mod clock;
 mod config;
+mod courier;
 mod delta;
 mod door;
 mod fetch;
@@ -46,6 +47,7 @@ pub use config::{
     ChannelStatus, Config, Facts, FetchStatus, Freshness, JoiningStatus, NodeStanding, Phase,
     Restored, RestoredFile, Status, TimeStatus,
 };
+pub use courier::CourierStatus;
 pub use io::{
     ChunkSource, Command, DeltaPlan, DisconnectReason, Disk, Event, Failure, FailureKind,
     FoundChunk, Input, OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind,

@@ -289,7 +289,10 @@ impl<P: Payload> Node<P> {
             self.forget_requests(&peer, &state);
             match state.standing {
                 Standing::Member => self.event(Event::PeerLeft { peer }),
-                Standing::Bundle => self.leave_kept_deltas(),
+                Standing::Bundle => {
+                    self.leave_kept_deltas();
+                    self.courier_came(&peer);
+                }
                 Standing::Door | Standing::Lapsed => {}
             }
         }

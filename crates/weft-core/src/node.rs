@@ -2,7 +2,7 @@
 //!
 //! One file a concern: `members` (connected peers), `door` (who belongs), `join`, `score`
 //! (what a peer may cost), `records` (what comes in), `catch_up` (asking and answering),
-//! `clock`, `holdings` (who once held what), `target` (what a head asks for), `maps`,
+//! `clock`, `holdings` (who once held what), `target` (what a head asks for), `courier`, `maps`,
 //! `fetch` and `transfer` (chunk maps, files, chunks), `serve`, `install` (stage, probe,
 //! activate), `active` (soak), `withdraw` (go back), `told` (status).
 
@@ -244,6 +244,7 @@ impl<P: Payload> Node<P> {
         due_us = due_us.min(self.join_due_us());
         due_us = due_us.min(self.clock.due_us());
         due_us = due_us.min(self.limits_due_us());
+        due_us = due_us.min(self.courier_due_us());
         due_us = due_us.min(self.install_due_us());
         due_us.min(self.unsaved_retry_us.unwrap_or(u64::MAX))
     }
@@ -364,6 +365,7 @@ impl<P: Payload> Node<P> {
         match command {
             Command::Import(envelopes) => self.import(envelopes),
             Command::Limit(limits) => self.limit(limits),
+            Command::Expect(channel, until_us) => self.expect(&channel, until_us),
             Command::LocalTime(at_zero_s) => self.set_local_time(at_zero_s),
             Command::Suspect(channel) => self.suspect(&channel),
         }
@@ -442,6 +444,7 @@ impl<P: Payload> Node<P> {
         self.run_join_timers();
         self.run_clock_timers();
         self.run_limit_timers();
+        self.run_courier_timers();
         self.run_fetch_timers();
         self.run_install_timers();
     }

@@ -7,6 +7,7 @@ use weft_record::{Delta, FileEntry, Hash, Name, RecordId, Release, Variant, Verd
 use crate::{
     bounds,
     config::{Facts, Phase},
+    courier::Courier,
     file::FilePhase,
     io::{Event, SlotPlan, Slots},
     message::Payload,
@@ -21,6 +22,8 @@ pub(crate) struct Channel {
     pub(crate) target: Option<Target>,
     pub(crate) phase: Phase,
     pub(crate) reason: String,
+    /// Somebody is known to bring what it lacks.
+    pub(crate) courier: Option<Box<Courier>>,
     /// The active slot is probed once more at this time.
     pub(crate) soak_due_us: Option<u64>,
     /// The disk is changing which slot is which.
@@ -44,7 +47,21 @@ pub(crate) struct Target {
     pub(crate) done: bool,
 }
 
+impl Target {
+    /// Whether this is one of its files or deltas, and it is not active yet.
+    pub(crate) fn needs(&self, file: &Hash) -> bool {
+        let is_file = |one: &FileEntry| one.blake3 == *file;
+        let is_delta = |one: &Delta| one.blake3 == *file;
+        !self.done && (self.files.iter().any(is_file) || self.deltas.iter().any(is_delta))
+    }
+}
+
 impl Channel {
+    /// Whether nothing is to be fetched for it.
+    pub(crate) fn has_all(&self) -> bool {
+        self.target.as_ref().is_none_or(|target| target.done)
+    }
+
     /// Whether its next step needs the disk to take more.
     pub(crate) fn waits_for_bytes(&self) -> bool {
         matches!(self.phase, Phase::Fetching | Phase::Staging)
@@ -61,6 +78,7 @@ impl Channel {
             target: None,
             phase,
             reason: String::new(),
+            courier: None,
             soak_due_us: None,
             switching: false,
             retry_us: None,

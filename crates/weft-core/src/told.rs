@@ -73,6 +73,7 @@ impl<P: Payload> Node<P> {
             active: channel.slots.active.as_ref().map(|slot| slot.release),
             previous: channel.slots.previous.as_ref().map(|slot| slot.release),
             phase: channel.phase,
+            courier: self.courier_status(channel),
             fetch: current.then(|| self.fetch_status(name)).flatten(),
             reason: channel.reason.clone(),
         }

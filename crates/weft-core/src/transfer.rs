@@ -208,6 +208,9 @@ impl<P: Payload> Node<P> {
             }
             Some(asked)
         });
+        if self.path_of(&peer) == Some(Path::Wan) {
+            self.note_uplink(&file, payload.length());
+        }
         let Some(state) = self.files.get_mut(&file) else {
             return;
         };

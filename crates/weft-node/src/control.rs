@@ -42,6 +42,13 @@ pub(crate) enum Request {
         bundle: Source,
         reply: bundle::Reply,
     },
+    /// A courier comes for this channel in so many seconds, or none any more; the answer is
+    /// whether the node follows it.
+    Expect {
+        channel: Name,
+        in_s: Option<u64>,
+        reply: oneshot::Sender<bool>,
+    },
     /// What this node has or, with a version, what a site that runs it has.
     Wants {
         version: Option<String>,
@@ -130,6 +137,15 @@ impl Control {
 
     async fn take_in(&self, bundle: Source) -> Result<Result<ImportReport, ImportError>, Stopping> {
         self.ask(|reply| Request::Import { bundle, reply }).await
+    }
+
+    pub(crate) async fn expect(&self, channel: Name, in_s: Option<u64>) -> Result<bool, Stopping> {
+        self.ask(|reply| Request::Expect {
+            channel,
+            in_s,
+            reply,
+        })
+        .await
     }
 
     pub(crate) async fn wants(

@@ -274,6 +274,16 @@ impl ImportReport {
     }
 }
 
+/// `POST /weft/v1/expect`: a courier is known to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectRequest {
+    /// Whose newest release it brings.
+    pub channel: Name,
+    /// Within so many seconds; without it none is expected any more.
+    pub in_s: Option<u64>,
+}
+
 /// `GET /weft/v1/wants`: what a site has of files and chunks, so that who brings it a bundle
 /// leaves that out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weft_core::Command;
+use weft_record::Envelope;
 
 use crate::{
     draw::Draw,
@@ -26,6 +27,9 @@ pub(super) enum Action {
     OutageEnds(usize),
     PartitionBegins(usize),
     PartitionEnds(usize),
+    /// The nodes of a place are told that a courier comes, or it comes.
+    Expects(usize),
+    Brings(usize),
     Steal(usize),
     Rotate(usize),
     SwitchOn(usize),
@@ -66,6 +70,8 @@ pub(super) struct Timeline {
     once: usize,
     /// Places that each outage hits.
     pub(super) hit: Vec<Vec<usize>>,
+    /// Places that each courier visits.
+    pub(super) visited: Vec<Vec<usize>>,
     /// Places of each partition.
     pub(super) apart: Vec<Vec<usize>>,
     /// Slow-downs under way at each place.
@@ -103,6 +109,18 @@ impl Timeline {
             let at_us = partition.at.get_ref().us;
             timeline.plan(at_us, Action::PartitionBegins(number));
             timeline.plan(at_us + partition.lasts.us, Action::PartitionEnds(number));
+        }
+        for (number, courier) in scenario.courier.iter().enumerate() {
+            let courier = courier.get_ref();
+            timeline
+                .visited
+                .push(fleet.places_of(scenario, &courier.sites));
+            if courier.expected_by.is_some() {
+                timeline.plan(courier.told.get_ref().us, Action::Expects(number));
+            }
+            if let Some(at) = &courier.at {
+                timeline.plan(at.get_ref().us, Action::Brings(number));
+            }
         }
         for (number, theft) in scenario.theft.iter().enumerate() {
             let theft = theft.get_ref();
@@ -195,6 +213,8 @@ impl Run<'_> {
                 self.redial(redials);
                 self.metrics.open(&places, self.world.now_us());
             }
+            Action::Expects(number) => self.expects(number),
+            Action::Brings(number) => self.brings(number),
             Action::Steal(number) => self.steal(number),
             Action::Rotate(number) => self.rotate(number),
             Action::SwitchOn(node) => {
@@ -305,6 +325,47 @@ impl Run<'_> {
             self.redial(redials);
         }
         self.metrics.open(&places, self.world.now_us());
+    }
+
+    fn expects(&mut self, number: usize) {
+        let courier = self.scenario.courier[number].get_ref();
+        let until_us = courier.expected_by.as_ref().map(|time| time.get_ref().us);
+        let places = self.timeline.visited[number].clone();
+        for place in &places {
+            for node in self.fleet.places[*place].nodes.clone() {
+                let command = Command::Expect(self.channel.clone(), until_us);
+                self.world.command(node, command);
+            }
+        }
+        let now_us = self.world.now_us();
+        let lasts_us = until_us.unwrap_or(now_us).saturating_sub(now_us);
+        let text = format!("{} told that a courier comes", self.named(&places));
+        self.happened("courier", lasts_us, text);
+    }
+
+    fn brings(&mut self, number: usize) {
+        let courier = self.scenario.courier[number].get_ref();
+        let version = courier.version.get_ref();
+        let places = self.timeline.visited[number].clone();
+        let publisher = self.world.node(self.fleet.publisher);
+        let records: Vec<Vec<u8>> = publisher
+            .map(|node| node.trust().records().map(Envelope::encode).collect())
+            .unwrap_or_default();
+        let mut published = self.published.iter();
+        let carried = published.find(|one| one.version == *version && !one.by_thief);
+        let Some(release) = carried.map(|one| one.release.clone()) else {
+            return;
+        };
+        let mut visited = Vec::new();
+        for place in places {
+            let mut nodes = self.fleet.places[place].nodes.clone();
+            let up = nodes.find(|node| self.fleet.is_honest(*node) && self.world.is_up(*node));
+            if up.is_some_and(|node| self.world.bring(node, &records, &[&release])) {
+                visited.push(place);
+            }
+        }
+        let text = format!("a courier brings {version} to {}", self.named(&visited));
+        self.happened("courier", 0, text);
     }
 
     fn steal(&mut self, number: usize) {

@@ -9,7 +9,7 @@ use weft_core::bounds::PEERS;
 use weft_record::{MAX_CHUNK_BYTES, MAX_CHUNKS};
 
 use super::{
-    format::{Scenario, Site},
+    format::{Release, Scenario, Site},
     mistake::{Mistake, Source, nearest},
     units::{Share, Time},
 };
@@ -344,6 +344,35 @@ impl Check<'_> {
         for partition in scenario.partition.iter().map(Spanned::get_ref) {
             self.some_sites(&partition.sites, partition.at.span(), found);
             self.within_limit(&partition.at, found);
+        }
+        for courier in scenario.courier.iter().map(Spanned::get_ref) {
+            self.some_sites(&courier.sites, courier.version.span(), found);
+            self.within_limit(&courier.told, found);
+            for time in courier.at.iter().chain(&courier.expected_by) {
+                self.within_limit(time, found);
+            }
+            let version = courier.version.get_ref();
+            let is_it =
+                |release: &&Spanned<Release>| release.get_ref().version.get_ref() == version;
+            let release = scenario.release.iter().find(is_it);
+            let Some(release) = release else {
+                self.say(
+                    found,
+                    courier.version.span(),
+                    format!("no release {version:?} is published"),
+                    "write the version of a [[release]]",
+                );
+                continue;
+            };
+            let published = release.get_ref().at.get_ref();
+            if let Some(at) = courier.at.as_ref().filter(|at| at.get_ref() < published) {
+                self.say(
+                    found,
+                    at.span(),
+                    format!("it arrives before {version} is published"),
+                    "let it arrive later",
+                );
+            }
         }
         for churn in scenario.churn.iter().map(Spanned::get_ref) {
             self.known_sites(&churn.sites, found);

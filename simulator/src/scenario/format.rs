@@ -47,6 +47,9 @@ pub struct Scenario {
     /// Sites cut off from all others.
     #[serde(default)]
     pub partition: Vec<Spanned<Partition>>,
+    /// Releases that somebody carries.
+    #[serde(default)]
+    pub courier: Vec<Spanned<Courier>>,
     /// Nodes that go down and come back.
     #[serde(default)]
     pub churn: Vec<Spanned<Churn>>,
@@ -275,6 +278,24 @@ pub struct Partition {
     /// How long it lasts.
     #[serde(rename = "for")]
     pub lasts: Time,
+}
+
+/// `[[courier]]`: a bundle that somebody carries to a node of each of these places.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Courier {
+    /// Which sites; every place of a kind, or one place by its number.
+    pub sites: Vec<Spanned<String>>,
+    /// The release that it brings.
+    pub version: Spanned<String>,
+    /// When it arrives; never if not given.
+    pub at: Option<Spanned<Time>>,
+    /// Until when the nodes there leave to it what comes later over the uplink; they do not
+    /// know of it if not given.
+    pub expected_by: Option<Spanned<Time>>,
+    /// When they are told.
+    #[serde(default = "at_once")]
+    pub told: Spanned<Time>,
 }
 
 /// `[[churn]]`: nodes that go down and come back, again and again.

@@ -22,6 +22,7 @@ macro_rules! ready {
 pub const READY: &[Ready] = ready![
     "clinic-chain",
     "clinic-nights",
+    "courier",
     "factory-floor",
     "hostile-peers",
     "rural-network",

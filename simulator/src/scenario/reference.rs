@@ -54,6 +54,12 @@ pub(crate) const TABLES: &[Table] = &[
                 "sites cut off from all others",
             ],
             [
+                "courier",
+                "tables",
+                "none",
+                "releases that somebody carries",
+            ],
+            [
                 "churn",
                 "tables",
                 "none",
@@ -344,6 +350,36 @@ pub(crate) const TABLES: &[Table] = &[
                 "time",
                 "never",
                 "when it ends; all nodes come back",
+            ],
+        ],
+    ),
+    (
+        "courier",
+        &[
+            ["sites", "sites", "", "which places; to one node of each"],
+            [
+                "version",
+                "text",
+                "",
+                "the release that it brings, with all records that are out then",
+            ],
+            [
+                "at",
+                "time, up to `time_limit`",
+                "never",
+                "when it arrives; it reads 30 MB a second from its stick",
+            ],
+            [
+                "expected_by",
+                "time, up to `time_limit`",
+                "nobody knows of it",
+                "until when the nodes there leave to it what would come later over the uplink",
+            ],
+            [
+                "told",
+                "time, up to `time_limit`",
+                "0 s",
+                "when they are told; a node that is down then, or starts again, does not know",
             ],
         ],
     ),

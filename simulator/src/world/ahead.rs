@@ -74,6 +74,10 @@ impl World {
         if next.0 < self.ahead.end_us || !is_large {
             return;
         }
+        // what is asked of a bundle is not asked of a node
+        if self.bundles.is_any() {
+            return;
+        }
         if self.timing != Timing::Fused || self.journal.is_some() || self.log.has_tail() {
             return;
         }
@@ -164,6 +168,7 @@ impl World {
             | Happening::Gossip { node, .. }
             | Happening::Redial { node, .. }
             | Happening::Done { node, .. }
+            | Happening::Bundle { node, .. }
             | Happening::Tick { node, .. } => Some(node),
             Happening::Heard { .. } => None,
             Happening::Network(wake) => {

@@ -1,11 +1,13 @@
 //! The event loop: time, links, faults.
 //!
 //! One file a concern: `spec` (what a node is), `host` (what the world knows of it),
-//! `links` (who is connected), `run` (what happens when), `outputs` (what the core asks
+//! `links` (who is connected), `bundles` (who
+//! is a file), `run` (what happens when), `outputs` (what the core asks
 //! for), `send` (messages and chunks), `silence` (of a site), `gossip`, `watch` (what is
 //! kept for those who look).
 
 mod ahead;
+mod bundles;
 mod gossip;
 mod host;
 mod lane;
@@ -45,6 +47,7 @@ use crate::{
 };
 
 use ahead::Ahead;
+use bundles::Bundles;
 use gossip::Gossip;
 use host::{Host, Seat};
 use lanes::Lanes;
@@ -86,6 +89,7 @@ pub struct World {
     parcels: Slab<Parcel>,
     /// Outcomes of operations under way.
     outcomes: Slab<(weft_core::OpId, weft_core::Outcome<Virtual>)>,
+    bundles: Bundles,
     gossip: Gossip,
     silence: Silence,
     pool: Pool,
@@ -151,6 +155,7 @@ impl World {
             ahead: Ahead::default(),
             parcels: Slab::default(),
             outcomes: Slab::default(),
+            bundles: Bundles::default(),
             gossip: Gossip::default(),
             silence: Silence::default(),
             pool: Pool::default(),

@@ -20,6 +20,12 @@ const PROBE_US: u64 = 200_000;
 
 impl World {
     pub(super) fn carry_out(&mut self, index: usize, output: Output<Virtual>) {
+        if let Output::Send(peer, message) = &output
+            && self.bundles.is_any()
+            && self.ask_bundle(index, peer, message)
+        {
+            return;
+        }
         match output {
             Output::Send(peer, Message::Get(chunk)) => {
                 let after_us = self.busy_us(index);

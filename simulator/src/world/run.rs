@@ -25,6 +25,8 @@ pub(crate) enum Happening {
     Done { node: u32, life: u32, outcome: u32 },
     /// A deadline of the core.
     Tick { node: u32, life: u32 },
+    /// A bundle says something, or goes.
+    Bundle { node: u32, life: u32, said: u32 },
     /// A silent site is heard again.
     Heard { site: u32 },
     /// Something of the network.
@@ -83,6 +85,7 @@ impl World {
                 }
             }
             Happening::Message { node, life, parcel } => self.message_arrives(node, life, parcel),
+            Happening::Bundle { node, life, said } => self.bundle_said(node, life, said),
             Happening::Heard { site } => self.heard_again(site as usize),
             Happening::Tick { node, life } => {
                 if self.lives(node, life) {

@@ -17,8 +17,9 @@ use weft_record::Name;
 use crate::{
     api_file::ApiFile,
     report::{
-        Accepted, EnrolmentsReport, ErrorReport, EventsReport, ImportReport, ImportRequest,
-        InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport, WantsReport,
+        Accepted, EnrolmentsReport, ErrorReport, EventsReport, ExpectRequest, ImportReport,
+        ImportRequest, InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport,
+        WantsReport,
     },
 };
 
@@ -173,6 +174,12 @@ impl Client {
             .run(request)
             .map_err(|error| self.transport(&error))?;
         self.json(response)
+    }
+
+    /// A courier comes, or none is expected any more.
+    pub fn expect(&self, request: &ExpectRequest) -> Result<(), ClientError> {
+        let _: Accepted = self.post("/weft/v1/expect", request)?;
+        Ok(())
     }
 
     /// What the node has or, with a version, what a site that runs it has.

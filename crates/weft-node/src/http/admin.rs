@@ -19,9 +19,11 @@ use crate::{
     bundle::{ExportError, ImportError},
     control::Stopping,
     registrar::InviteError,
-    report::{Accepted, ImportReport, ImportRequest, InviteRequest},
+    report::{Accepted, ExpectRequest, ImportReport, ImportRequest, InviteRequest},
 };
 
+/// For longer nobody is waited for: a release should not hang on one promise.
+const EXPECTED_MOST_S: u64 = 30 * 86_400;
 /// Pieces of a body that wait to be taken apart.
 const PIECES: usize = 4;
 
@@ -180,6 +182,32 @@ fn export_failed(error: &ExportError) -> Response {
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
     };
     failure(status, code, error.to_string())
+}
+
+pub(super) async fn expect(State(shared): State<Shared>, body: Body) -> Response {
+    let request: ExpectRequest = match json(body).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    if request
+        .in_s
+        .is_some_and(|in_s| in_s == 0 || in_s > EXPECTED_MOST_S)
+    {
+        return bad_request(format!(
+            "a courier comes in 1 s to {} days",
+            EXPECTED_MOST_S / 86_400
+        ));
+    }
+    let ExpectRequest { channel, in_s } = request;
+    match shared.control.expect(channel.clone(), in_s).await {
+        Ok(true) => Json(Accepted { ok: true }).into_response(),
+        Ok(false) => failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("this node does not follow channel `{channel}`"),
+        ),
+        Err(Stopping) => stopping(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -49,6 +49,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/import", post(admin::import))
         .route("/import/pipe", post(admin::import_pipe))
         .route("/export", get(admin::export))
+        .route("/expect", post(admin::expect))
         .route("/wants", get(admin::wants))
         .route("/limit", post(admin::limit))
         .route("/stop", post(admin::stop))

@@ -1,6 +1,7 @@
 //! The loop: takes whatever happens, hands it to the core, carries out what the
 //! core asks.
 
+mod couriers;
 mod imports;
 mod join;
 mod outputs;
@@ -66,6 +67,7 @@ pub(crate) struct Shell {
     imports: BTreeMap<Peer, Import>,
     bundle_sender: mpsc::Sender<FromBundle>,
     bundle_messages: mpsc::Receiver<FromBundle>,
+    couriers: Vec<couriers::Expected>,
     journal: Journal,
     fetched: Meter,
     /// As the core was told last.
@@ -136,6 +138,7 @@ impl Shell {
             None
         };
         let (control, requests) = Control::new();
+        let couriers = couriers::kept(&store);
         let (workers, done, outcomes) = Workers::start(store).map_err(RunError::Machine)?;
         let prober =
             Prober::start(workers.store().clone(), done.clone()).map_err(RunError::Machine)?;
@@ -157,6 +160,7 @@ impl Shell {
             imports: BTreeMap::new(),
             bundle_sender,
             bundle_messages,
+            couriers,
             journal: Journal::default(),
             fetched: Meter::default(),
             local_at_zero_s,
@@ -168,6 +172,7 @@ impl Shell {
             stopping: false,
         };
         shell.handle(Input::Tick);
+        shell.expect_again();
         Ok((shell, control))
     }
 

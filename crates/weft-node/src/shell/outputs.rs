@@ -201,6 +201,7 @@ fn log(event: &Event) {
         Event::ChunkStored { .. } => tracing::trace!(?event, "chunk stored"),
         Event::RecordRefused { .. }
         | Event::ChunkCorrupt { .. }
+        | Event::CourierMissed { .. }
         | Event::Forked { .. }
         | Event::WentBack { .. }
         | Event::NoVariant { .. }

@@ -50,6 +50,11 @@ impl Shell {
                 let _ = reply.send(());
             }
             Request::Import { bundle, reply } => self.import(bundle, reply),
+            Request::Expect {
+                channel,
+                in_s,
+                reply,
+            } => self.expect(&channel, in_s, reply),
             Request::Wants { version, reply } => {
                 let plan = bundle::plan_wants(self.node.trust(), version.as_deref());
                 let store = self.workers.store().clone();
@@ -174,6 +179,7 @@ impl Shell {
         self.fetched
             .observe(self.clock.now_ms(), fetched(&status.channels));
         self.settle_imports();
+        self.follow_couriers();
         self.follow_the_wall();
     }
 

@@ -1,4 +1,4 @@
-//! `weft bundle export|wants|import`
+//! `weft bundle export|wants|import|expect`
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +15,7 @@ use weft_node::{
 };
 use weft_record::{Envelope, Hash, Kind, Name};
 
+use super::expect::Expect;
 use crate::{
     bundle_file,
     bundle_lack::{Has, Lack},
@@ -34,6 +35,7 @@ pub(crate) enum Bundle {
     Export(Export),
     Wants(Wants),
     Import(Import),
+    Expect(Expect),
 }
 
 /// Write this node's release and all records to a file, or to a pipe.
@@ -87,6 +89,7 @@ impl Bundle {
             Self::Export(verb) => verb.run(context),
             Self::Wants(Wants {}) => wants(context),
             Self::Import(verb) => verb.run(context),
+            Self::Expect(verb) => verb.run(context),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod completions;
+mod expect;
 pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod list;

@@ -270,10 +270,13 @@ fn sentence(status: &StatusReport) -> String {
     }
     for channel in &status.node.channels {
         let name = &channel.channel;
-        let why = if channel.reason.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", channel.reason)
+        let why = match &channel.courier {
+            _ if !channel.reason.is_empty() => format!(": {}", channel.reason),
+            Some(courier) if courier.waits => format!(
+                ": it waits for a courier, {} more",
+                mesh::days(courier.in_s)
+            ),
+            _ => String::new(),
         };
         match channel.phase {
             Phase::Withdrawn => {

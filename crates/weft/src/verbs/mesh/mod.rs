@@ -6,7 +6,7 @@ mod invite;
 mod join;
 mod list;
 
-pub(crate) use invite::days;
+pub(crate) use invite::{days, seconds};
 pub(crate) use join::joining;
 pub(crate) use list::standing;
 
