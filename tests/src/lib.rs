@@ -6,6 +6,7 @@
 
 use std::{
     io::Read,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -41,6 +42,12 @@ pub fn asset(version: &str) -> PathBuf {
     found
         .pop()
         .unwrap_or_else(|| panic!("no model {version} in {}", assets.display()))
+}
+
+/// Where nobody listened a moment ago: a node that comes back must be where it was.
+pub fn free_address() -> String {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port())
 }
 
 /// Says by name that this machine does not allow a test.

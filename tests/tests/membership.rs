@@ -1,7 +1,7 @@
 //! Who belongs to a mesh and how a node comes to, over real processes.
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, net::TcpListener, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use weft_core::{ChunkRef, Control, Message};
 use weft_keys::SecretKey;
@@ -10,13 +10,7 @@ use weft_record::{
     Envelope, Hash, Invitation, JoinRequest, Kind, MeshId, Revoke, RevokeTarget, bundle::Encoder,
     codec, seal,
 };
-use weft_tests::Site;
-
-/// A port that was free a moment ago: a node that comes back must be where it was.
-fn listen() -> String {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port())
-}
+use weft_tests::{Site, free_address};
 
 fn refusal(status: &serde_json::Value) -> &str {
     status["joining"]["refused"].as_str().unwrap_or("")
@@ -181,7 +175,7 @@ fn an_invitation_is_good_for_one_node_and_for_its_time() {
 fn another_node_at_a_member_s_address_is_named_and_told_nothing() {
     let site = Site::new();
     site.init("a");
-    let place = listen();
+    let place = free_address();
     let a = site.up("a", &["--listen", &place]);
     site.join("b", "a", &[]);
     a.kill();
@@ -207,7 +201,7 @@ fn another_node_at_a_member_s_address_is_named_and_told_nothing() {
 fn a_node_waits_at_the_door_until_the_admin_s_node_comes_back() {
     let site = Site::new();
     site.init("a");
-    let place = listen();
+    let place = free_address();
     let a = site.up("a", &["--listen", &place]);
     site.join("b", "a", &[]);
     let _b = site.up("b", &[]);
@@ -275,7 +269,7 @@ fn revoked(site: &Site, mesh_id: MeshId, revoke: &Revoke) -> PathBuf {
 fn an_admin_s_node_killed_after_it_took_an_invitation_lets_that_node_in_and_no_other() {
     let site = Site::new();
     site.init("a");
-    let place = listen();
+    let place = free_address();
     let mut a = site.up("a", &["--listen", &place]);
     for (first, second) in [("b", "c"), ("d", "e")] {
         let text = site.invite("a", &[]);

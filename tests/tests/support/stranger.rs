@@ -1,5 +1,8 @@
 //! A node without a core: it greets, says what the test wants, and keeps what it hears.
 
+// each test binary uses a part
+#![allow(dead_code)]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -86,7 +89,8 @@ impl Stranger {
         }
     }
 
-    fn next(&mut self) -> Option<NetEvent> {
+    /// What comes next, if something comes within a moment.
+    pub(crate) fn next(&mut self) -> Option<NetEvent> {
         let wait = Duration::from_millis(300);
         let events = &mut self.events;
         let next = async { tokio::time::timeout(wait, events.recv()).await };
