@@ -5,11 +5,12 @@ there is given.
     torrent.py make FILE TORRENT PIECE_KIB
     torrent.py seed SETTINGS FILE TORRENT IP:PORT
     torrent.py leech SETTINGS FOLDER TORRENT IP:PORT PEER_IP:PORT...
+    torrent.py fetch SETTINGS FOLDER TORRENT IP:PORT PEER_IP:PORT...
 
-`make` and `leech` take a torrent of one file. A seeder says `ready` when it serves. A
-leecher says `ready` when its session listens, begins at the line `go`, and says `done` when
-all pieces are verified and written. At the line `count` either says how many bytes of
-pieces it sent so far. Both end with standard input.
+A seeder says `ready` when it serves. A leecher says `ready` when its session listens, and
+begins at the line `go`; `fetch` begins at once. Both say `done` when all pieces are verified
+and written. At the line `count` each says how many bytes of pieces it sent so far. All end
+with standard input.
 
 SETTINGS is `default`, or `lan`: what did best where peers are near and trusted.
 """
@@ -55,7 +56,9 @@ def main():
         case ["seed", settings, file, torrent, bind]:
             seed(settings, file, torrent, bind)
         case ["leech", settings, folder, torrent, bind, *peers]:
-            leech(settings, folder, torrent, bind, peers)
+            leech(settings, folder, torrent, bind, peers, waits=True)
+        case ["fetch", settings, folder, torrent, bind, *peers]:
+            leech(settings, folder, torrent, bind, peers, waits=False)
         case _:
             sys.exit(__doc__)
 
@@ -96,7 +99,8 @@ def params(torrent, folder, flags):
 
 def seed(settings, file, torrent, bind):
     here = session(settings, bind)
-    flags = lt.torrent_flags.seed_mode
+    # not in seed mode, which leaves checking the file for later, when it is asked for
+    flags = lt.torrent_flags.default_flags & 0
     if os.environ.get("TORRENT_SUPER"):
         flags |= lt.torrent_flags.super_seeding
     handle = here.add_torrent(
@@ -108,7 +112,7 @@ def seed(settings, file, torrent, bind):
     converse(lambda: handle)
 
 
-def leech(settings, folder, torrent, bind, peers):
+def leech(settings, folder, torrent, bind, peers, waits):
     here = session(settings, bind)
     made = params(torrent, folder, lt.torrent_flags.default_flags & 0)
     made.peers = [(ip, int(port)) for ip, port in (peer.split(":") for peer in peers)]
@@ -118,9 +122,12 @@ def leech(settings, folder, torrent, bind, peers):
         handles.append(here.add_torrent(made))
         threading.Thread(target=wait_until_whole, args=(here, handles[0]), daemon=True).start()
 
-    while here.listen_port() == 0:
-        time.sleep(0.01)
-    say("ready")
+    if waits:
+        while here.listen_port() == 0:
+            time.sleep(0.01)
+        say("ready")
+    else:
+        go()
     converse(lambda: handles[0], go)
 
 

@@ -98,7 +98,10 @@ impl Torrent {
             let own = folder.path().join(format!("n{node}"));
             std::fs::create_dir(&own)?;
             let mut words = vec!["leech", &self.settings, utf8(&own)?, torrent, &places[node]];
-            let others = places.iter().enumerate().filter(|(other, _)| *other != node);
+            let others = places
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != node);
             words.extend(others.map(|(_, place)| place.as_str()));
             leechers.push(start(node, &words)?);
         }
