@@ -12,7 +12,9 @@ begins at the line `go`; `fetch` begins at once. Both say `done` when all pieces
 and written. At the line `count` each says how many bytes of pieces it sent so far. All end
 with standard input.
 
-SETTINGS is `default`, or `lan`: what did best where peers are near and trusted.
+PIECE_KIB 0 leaves the size of pieces to libtorrent. SETTINGS is `default`, `lan`, which did
+best from one to one over loopback, or `swarm`, which did best behind thin lines (with pieces
+of 64 KiB).
 """
 
 import os
@@ -34,7 +36,7 @@ QUIET = {
     | lt.alert_category.storage,
 }
 
-# Beside libtorrent's own `high_performance_seed`.
+# Beside libtorrent's own `high_performance_seed`, for one fast link.
 LAN = {
     "enable_outgoing_utp": False,
     "enable_incoming_utp": False,
@@ -44,8 +46,17 @@ LAN = {
     "unchoke_slots_limit": -1,
     "peer_turnover": 0,
     "smooth_connects": False,
-    "tick_interval": 100,
     "max_queued_disk_bytes": 64 << 20,
+}
+
+# For a swarm behind thin lines: what is asked for and sent in advance would only wait.
+SWARM = {
+    "enable_outgoing_utp": False,
+    "enable_incoming_utp": False,
+    "unchoke_slots_limit": -1,
+    "request_queue_time": 1,
+    "initial_picker_threshold": 0,
+    "send_buffer_watermark": 128 << 10,
 }
 
 
@@ -71,41 +82,32 @@ def make(file, torrent, piece_bytes):
 
 
 def session(settings, bind):
-    chosen = dict(QUIET, listen_interfaces=bind)
-    if settings == "lan":
-        chosen = {**lt.high_performance_seed(), **LAN, **chosen}
-    elif settings != "default":
-        sys.exit(f"no such settings: {settings}")
-    chosen.update(extra())
+    match settings:
+        case "default":
+            chosen = {}
+        case "lan":
+            chosen = {**lt.high_performance_seed(), **LAN}
+        case "swarm":
+            chosen = SWARM
+        case _:
+            sys.exit(f"no such settings: {settings}")
     params = lt.session_params()
-    params.settings = {**params.settings, **chosen}
+    params.settings = {**params.settings, **chosen, **QUIET, "listen_interfaces": bind}
     return lt.session(params)
 
 
-def extra():
-    """More settings, for trials: TORRENT_SETTINGS="name=1,other=2"."""
-    pairs = filter(None, os.environ.get("TORRENT_SETTINGS", "").split(","))
-    return {name: int(value) for name, value in (pair.split("=") for pair in pairs)}
-
-
-def params(torrent, folder, flags):
+def params(torrent, folder):
     made = lt.load_torrent_file(torrent)
     made.save_path = folder
     # nobody else decides when it runs
     made.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-    made.flags |= flags
     return made
 
 
 def seed(settings, file, torrent, bind):
     here = session(settings, bind)
     # not in seed mode, which leaves checking the file for later, when it is asked for
-    flags = lt.torrent_flags.default_flags & 0
-    if os.environ.get("TORRENT_SUPER"):
-        flags |= lt.torrent_flags.super_seeding
-    handle = here.add_torrent(
-        params(torrent, os.path.dirname(os.path.abspath(file)), flags)
-    )
+    handle = here.add_torrent(params(torrent, os.path.dirname(os.path.abspath(file))))
     while not handle.status().is_seeding or here.listen_port() == 0:
         time.sleep(0.01)
     say("ready")
@@ -114,7 +116,7 @@ def seed(settings, file, torrent, bind):
 
 def leech(settings, folder, torrent, bind, peers, waits):
     here = session(settings, bind)
-    made = params(torrent, folder, lt.torrent_flags.default_flags & 0)
+    made = params(torrent, folder)
     made.peers = [(ip, int(port)) for ip, port in (peer.split(":") for peer in peers)]
     handles = []
 

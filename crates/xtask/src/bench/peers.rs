@@ -15,8 +15,12 @@ use crate::shell;
 
 /// What makes them.
 const INSTALL: &str = "`tests/peers/install` makes it possible";
-/// libtorrent's settings and the size of its pieces, each as one that is measured.
-const TORRENTS: [(&str, u32); 2] = [("lan", 1024), ("default", 1024)];
+/// libtorrent's settings and the size of its pieces in KiB: what did best from one to one...
+pub(super) const ONE_TO_ONE: [(&str, u32); 2] = [("lan", 1024), DEFAULT];
+/// ...and in a swarm, each beside what it does by itself.
+pub(super) const SWARM: [(&str, u32); 2] = [("swarm", 64), DEFAULT];
+/// The size of its pieces is its own choice too.
+const DEFAULT: (&str, u32) = ("default", 0);
 
 /// Those that are here.
 pub(super) struct Peers {
@@ -35,19 +39,19 @@ impl Peers {
         program.exists().then_some(program)
     }
 
-    /// libtorrent, once with each of its settings.
-    pub(super) fn torrents(&self) -> Vec<Torrent> {
+    /// libtorrent, once with each of these settings.
+    pub(super) fn torrents(&self, settings: &[(&str, u32)]) -> Vec<Torrent> {
         let python = self.folder.join("target/python/bin/python");
         if !has_libtorrent(&python) {
             return Vec::new();
         }
-        let torrent = |(settings, piece_kib): (&str, u32)| Torrent {
+        let torrent = |&(settings, piece_kib): &(&str, u32)| Torrent {
             python: python.clone(),
             script: self.folder.join("torrent.py"),
             settings: settings.to_owned(),
             piece_kib,
         };
-        TORRENTS.into_iter().map(torrent).collect()
+        settings.iter().map(torrent).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Figure, Options,
     fidelity::Packs,
     median,
-    peers::{Peers, not_run},
+    peers::{Peers, SWARM, not_run},
 };
 use crate::shell;
 
@@ -26,7 +26,7 @@ const ROUNDS: usize = 5;
 
 /// Eight others on lines of 40 Mbit/s; libtorrent plays every round too.
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    let torrents = Peers::find().torrents();
+    let torrents = Peers::find().torrents(&SWARM);
     let mut figures = play(options, (8, 40), false, &torrents)?;
     if torrents.is_empty() {
         figures.push(not_run("libtorrent"));

@@ -20,7 +20,7 @@ use super::{
     fidelity::pack,
     median,
     model::{Shape, random_weights},
-    peers::{Peers, not_run},
+    peers::{ONE_TO_ONE, Peers, not_run},
 };
 use crate::shell;
 
@@ -100,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
             theirs::iroh(&program, content)
         }));
     }
-    for torrent in peers.torrents() {
+    for torrent in peers.torrents(&ONE_TO_ONE) {
         let name = format!("libtorrent, {} settings", torrent.settings);
         all.push(Contestant::new(&name, move |content| {
             theirs::torrent(&torrent, content)

@@ -16,6 +16,10 @@ use crate::shell;
 const LOOK: Duration = Duration::from_millis(10);
 /// How often a giver that imports is asked whether it is there yet.
 const LOOK_BEFORE: Duration = Duration::from_millis(50);
+/// Who uses so little of a core...
+const IDLE_CPU_S: f64 = 0.02;
+/// ...for so long is idle.
+const IDLE_FOR: Duration = Duration::from_secs(1);
 
 /// Publishes at a fresh node, then starts a second one.
 pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
@@ -41,10 +45,11 @@ pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
         &taker,
         &[&["mesh", "join", invitation][..], &listen].concat(),
     )?;
-    // a publisher goes on to prove its own release: that is no part of the transfer
+    // a publisher goes on to prove its own release, which is no part of the transfer
     giving.wait(LOOK_BEFORE, &|status| {
         status["models"][0]["active"].is_object()
     })?;
+    giving.wait_until_idle()?;
     let cpu_before = shell::cpu_s(giving.process())?;
     let start = Instant::now();
     let taking = Running::start(weft, &taker)?;
@@ -96,6 +101,19 @@ impl<'a> Running<'a> {
 
     fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it has nothing to do.
+    fn wait_until_idle(&self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let before = shell::cpu_s(self.process())?;
+            std::thread::sleep(IDLE_FOR);
+            if shell::cpu_s(self.process())? - before <= IDLE_CPU_S {
+                return Ok(());
+            }
+        }
+        bail!("{} is not idle within {LIMIT:?}", self.home.display())
     }
 
     /// Its status, as soon as that is as hoped for.
