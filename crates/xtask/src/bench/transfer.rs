@@ -110,7 +110,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     all.push(Contestant::new(LOOPBACK_TCP, |_| plain::memory()));
     let folder = tempfile::tempdir()?;
     let mut hash = Vec::new();
-    for round in 0..=options.rounds.unwrap_or(ROUNDS) {
+    for round in 0..options.rounds.unwrap_or(ROUNDS) {
         let content = content(&binary, &folder.path().join(round.to_string()), round)?;
         let count = all.len();
         // nobody always comes after the same one
@@ -119,11 +119,8 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
             // what others wrote is not written in this one's time
             rustix::fs::sync();
             let taken = (contestant.turn)(&content)?;
-            eprintln!("transfer {round}: {}", told(&contestant.name, &taken));
-            // the first round warms everything up
-            if round > 0 {
-                contestant.taken.push(taken);
-            }
+            eprintln!("transfer {}: {}", round + 1, told(&contestant.name, &taken));
+            contestant.taken.push(taken);
         }
         hash.push(plain::blake3_bytes_per_sec());
         std::fs::remove_dir_all(&content.folder)?;
