@@ -54,10 +54,12 @@ struct Content {
     folder: PathBuf,
 }
 
+type Turn = Box<dyn Fn(&Content) -> Result<Taken>>;
+
 /// Somebody who has a turn in each round.
 struct Contestant {
     name: String,
-    turn: Box<dyn Fn(&Content) -> Result<Taken>>,
+    turn: Turn,
     taken: Vec<Taken>,
 }
 
@@ -113,9 +115,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
     for round in 0..options.rounds.unwrap_or(ROUNDS) {
         let content = content(&binary, &folder.path().join(round.to_string()), round)?;
         let count = all.len();
-        // nobody always comes after the same one
         for place in 0..count {
-            let contestant = &mut all[(place + round) % count];
+            // there and back: neighbours stay neighbours, and neither is always first
+            let back = round % 2 == 1;
+            let place = if back { count - 1 - place } else { place };
+            let contestant = &mut all[place];
             // what others wrote is not written in this one's time
             rustix::fs::sync();
             let taken = (contestant.turn)(&content)?;
@@ -170,10 +174,11 @@ fn figures(all: &[Contestant], hash: f64) -> Vec<Figure> {
     for contestant in all {
         let (name, rate) = (&contestant.name, contestant.bytes_per_sec());
         let durable = contestant.median(&|taken| taken.bytes / taken.durable_s);
-        let mut beside = format!("{:.2} of loopback TCP", rate / tcp);
-        if durable.is_finite() {
-            beside += &format!("; {:.0} MB/s until durable", durable / 1e6);
-        }
+        let beside = format!(
+            "{:.2} of loopback TCP; {:.0} MB/s until durable",
+            rate / tcp,
+            durable / 1e6
+        );
         let rate = Figure::new(name, rate / 1e6, "MB/s");
         figures.push(if name == LOOPBACK_TCP {
             rate
