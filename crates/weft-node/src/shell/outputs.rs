@@ -54,9 +54,9 @@ impl Shell {
                 self.operations += 1;
                 self.enroll(operation, request);
             }
-            Output::Limit { caps, background } => {
+            Output::Limit(caps) => {
                 if let Some(network) = &self.network {
-                    network.limit(&caps, background);
+                    network.limit(&caps);
                 }
             }
             Output::Event(event) => self.event(event),
