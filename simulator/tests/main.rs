@@ -17,7 +17,6 @@ mod ready;
 mod reference;
 mod regressions;
 mod restore;
-mod room;
 mod scores;
 mod sites;
 mod slow;

@@ -52,9 +52,6 @@ pub const REQUEST_TIMEOUT_US: u64 = 20_000_000;
 /// ...and for as long as a chunk takes at this rate: many nodes may share a thin link, and
 /// a chunk that is on its way must not be asked for again.
 pub const SLOWEST_BYTES_PER_SEC: u64 = 16 * 1024;
-/// When all that is lacking was asked for, a neighbour of the LAN that was silent for this
-/// long is not relied on alone.
-pub const SLOW_NEIGHBOUR_US: u64 = 2_000_000;
 /// What a late peer may still bring is looked out for so long.
 pub const OVERDUE_US: u64 = 600_000_000;
 /// A peer is waited for so many times as long as it took for its last chunk.
@@ -150,13 +147,6 @@ pub(crate) const QUESTIONS: Rate = Rate::new(30, 40);
 pub const DOOR_ANSWERS: u32 = 8;
 /// An answer that does not come for this long is asked for again.
 pub const ANSWER_TIMEOUT_US: u64 = 20_000_000;
-/// Who holds fewer records of the sets that grow begins to compare; if it does not for this
-/// long, the other does.
-pub const COMPARE_PATIENCE_US: u64 = 10_000_000;
-/// Comparisons that a node asks at once: what one peer brings the others need not.
-pub const COMPARISONS_AT_ONCE: usize = 2;
-/// Questions of one comparison: a level of ranges each, and one for each batch of records.
-pub const COMPARE_ROUNDS: u32 = 64;
 /// Digests heard from one peer: one a new record, at most every [`DIGEST_PAUSE_US`].
 pub(crate) const DIGESTS: Rate = Rate::new(120, 360);
 /// Least time between two digests to all: many records at once are one change.

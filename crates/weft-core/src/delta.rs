@@ -132,12 +132,7 @@ impl<P: Payload> Node<P> {
                 base,
                 delta: came,
             };
-            let pending = Pending::ApplyDelta {
-                file,
-                base,
-                delta: came,
-            };
-            self.disk(pending, Disk::ApplyDelta(plan));
+            self.disk(Pending::ApplyDelta(file), Disk::ApplyDelta(plan));
         }
     }
 

@@ -134,10 +134,8 @@ impl<P: Payload> Node<P> {
             self.retry_open(file, &outcome);
             return;
         }
-        let used_s = self.used_now_s();
         if let Some(state) = self.files.get_mut(&file) {
             state.phase = FilePhase::Complete;
-            state.used_s = used_s;
             state.sync_due_us = None;
         }
         self.unwant(file);
@@ -147,13 +145,11 @@ impl<P: Payload> Node<P> {
 
     pub(crate) fn forget_requests(&mut self, peer: &Peer, state: &PeerState) {
         for (file, peer_file) in state.files.iter() {
+            let Some(file) = self.files.get_mut(file) else {
+                continue;
+            };
             for (index, _) in &peer_file.requests {
-                if self.is_asked_beside(None, file, *index) {
-                    continue;
-                }
-                if let Some(state) = self.files.get_mut(file) {
-                    state.pending.clear(*index as usize);
-                }
+                file.pending.clear(*index as usize);
             }
         }
         for blob in self.blobs.values_mut() {
@@ -198,7 +194,7 @@ impl<P: Payload> Node<P> {
             .chain(blobs)
             .chain(files)
             .chain(cap)
-            .chain([claim_us, self.hedge_due_us()])
+            .chain([claim_us])
             .min()
             .unwrap_or(u64::MAX)
     }
@@ -268,12 +264,7 @@ impl<P: Payload> Node<P> {
         }
         for (file, phase) in to_retry {
             if phase == FilePhase::Opening {
-                // a newer release may have taken its place, and need the room
-                if self.is_wanted_file(&file) {
-                    self.open_file(file);
-                } else {
-                    self.rest(file);
-                }
+                self.open_file(file);
             }
         }
     }

@@ -78,9 +78,8 @@ impl<P: Payload> Node<P> {
         let Some(target) = &channel.target else {
             return;
         };
+        channel.slots.staged = Some(target.plan.clone());
         let plan = target.plan.clone();
-        let before = channel.slots.staged.replace(plan.clone());
-        self.retire(before);
         self.set_phase(&name, Phase::Probing, "");
         self.probe(SlotKind::Staged, plan);
     }
@@ -134,8 +133,8 @@ impl<P: Payload> Node<P> {
         let Some(channel) = self.channels.get_mut(&name) else {
             return;
         };
-        let active = std::mem::replace(&mut channel.slots.active, channel.slots.staged.take());
-        let retired = std::mem::replace(&mut channel.slots.previous, active);
+        channel.slots.previous = channel.slots.active.take();
+        channel.slots.active = channel.slots.staged.take();
         channel.soak_due_us = Some(soak_due_us);
         let Some(target) = channel.target.as_mut() else {
             return;
@@ -143,7 +142,6 @@ impl<P: Payload> Node<P> {
         target.busy = false;
         target.done = true;
         let (release, seq) = (target.plan.release, target.seq);
-        self.retire(retired);
         self.set_phase(&name, Phase::Soaking, "");
         self.event(Event::Activated {
             channel: name.clone(),
@@ -162,12 +160,10 @@ impl<P: Payload> Node<P> {
             return;
         };
         channel.switching = false;
-        let dropped = channel.slots.staged.take();
-        if let Some(slot) = &dropped {
+        if let Some(slot) = channel.slots.staged.take() {
             remember_failed(&mut channel.slots, slot.head);
         }
         channel.target = None;
-        self.retire(dropped);
         self.retarget(&name);
         self.advance(&name);
     }

@@ -10,14 +10,12 @@ pub mod bounds;
 mod catch_up;
 mod claims;
 mod clock;
-mod compare;
 mod config;
 mod courier;
 mod delta;
 mod door;
 mod fetch;
 mod file;
-mod hedge;
 mod holdings;
 mod install;
 mod io;
@@ -53,9 +51,8 @@ pub use courier::CourierStatus;
 pub use io::{
     ChunkSource, Command, DeltaPlan, DisconnectReason, Disk, Event, Failure, FailureKind,
     FoundChunk, Input, OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind,
-    SlotPlan, Slots, Wish,
+    SlotPlan, Slots,
 };
-pub use keep::{Kept, Stored};
 pub use limit::{Caps, Direction, LimitedBy, Limits, LimitsError};
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};

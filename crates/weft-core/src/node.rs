@@ -2,8 +2,8 @@
 //!
 //! One file a concern: `members` (connected peers), `door` (who belongs), `join`, `score`
 //! (what a peer may cost), `records` (what comes in), `catch_up` (asking and answering),
-//! `compare` (sets that grow), `clock`, `holdings` (who once held what), `target` (what a
-//! head asks for), `courier`, `maps`, `fetch` and `transfer` (chunk maps, files, chunks), `serve`, `install` (stage, probe,
+//! `clock`, `holdings` (who once held what), `target` (what a head asks for), `courier`, `maps`,
+//! `fetch` and `transfer` (chunk maps, files, chunks), `serve`, `install` (stage, probe,
 //! activate), `active` (soak), `withdraw` (go back), `told` (status).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,8 +65,6 @@ pub struct Node<P> {
     pub(crate) counters: Counters,
     /// Room on the disk is not made again before this.
     pub(crate) collect_after_us: u64,
-    /// Files in slots of channels that it no longer follows.
-    pub(crate) unfollowed: BTreeSet<Hash>,
     /// Chunk bytes sent to each peer.
     pub(crate) served: Table<Peer, u64>,
     /// The disk refused something and no write has succeeded since.
@@ -153,7 +151,6 @@ impl<P: Payload> Node<P> {
             clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
             collect_after_us: 0,
-            unfollowed: BTreeSet::new(),
             served: Table::default(),
             troubled: false,
             operations: Operations::default(),
@@ -356,11 +353,6 @@ impl<P: Payload> Node<P> {
             let slots = slots.map(|(_, slots)| slots.clone()).unwrap_or_default();
             self.channels.insert(channel, Channel::new(slots));
         }
-        let others = restored.slots.iter();
-        let others = others.filter(|(name, _)| !self.channels.contains_key(name));
-        let plans = others.flat_map(|(_, slots)| slots.plans());
-        let files = plans.flat_map(|plan| plan.files.iter().map(|(_, file)| *file));
-        self.unfollowed = files.collect();
         // what no longer counts must not answer; what does is proven again
         self.leave_void_all();
         self.probe_active_slots();
@@ -376,8 +368,6 @@ impl<P: Payload> Node<P> {
             Command::Expect(channel, until_us) => self.expect(&channel, until_us),
             Command::LocalTime(at_zero_s) => self.set_local_time(at_zero_s),
             Command::Suspect(channel) => self.suspect(&channel),
-            Command::Pin(releases) => self.config.pinned = releases,
-            Command::Collect(wish) => self.collect(&wish),
         }
     }
 

@@ -64,12 +64,6 @@ pub(crate) fn late_us(asked: Moment, progress: Moment, pause: Moment, chunk_byte
     asked.max(progress).us() + bounds::REQUEST_TIMEOUT_US + waits_us
 }
 
-/// When a neighbour has been slow for so long that another one may be asked too: one that
-/// needs long for each chunk is given twice as long.
-pub(crate) fn slow_us(asked: Moment, progress: Moment, pause: Moment) -> u64 {
-    asked.max(progress).us() + bounds::SLOW_NEIGHBOUR_US.max(2 * pause.us())
-}
-
 /// For how long a peer is not asked again that was given up on so often, the last time after
 /// it was waited for so long.
 pub(crate) fn pause_us(strikes: u8, waited: Moment) -> u64 {

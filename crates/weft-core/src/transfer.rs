@@ -127,7 +127,6 @@ impl<P: Payload> Node<P> {
             }
             let file = *file;
             while self.request_run(file) {}
-            self.hedge(file);
             self.tell_claim_news(file);
         }
     }
@@ -256,15 +255,10 @@ impl<P: Payload> Node<P> {
     /// which it is asked later: the later, the longer it was waited for in vain.
     pub(crate) fn give_up_on(&mut self, peer: Peer, chunk: ChunkRef, waited: Moment) {
         self.asks_more = true;
-        let place = self.peers.place_of(&peer);
-        let ChunkRef { file, index } = chunk;
-        let is_under_way = self.is_asked_beside(place, &file, index);
         let Some(state) = self.files.get_mut(&chunk.file) else {
             return;
         };
-        if !is_under_way {
-            state.pending.clear(chunk.index as usize);
-        }
+        state.pending.clear(chunk.index as usize);
         let Some((place, peer_state)) = self.peers.place_and_mut(&peer) else {
             return;
         };
@@ -347,11 +341,6 @@ impl<P: Payload> Node<P> {
             state.pending.clear(chunk.index as usize);
             self.asks_more = true;
             self.corrupt(chunk, from);
-            return;
-        }
-        if state.holds(chunk.index) {
-            // two were asked, and both delivered
-            state.figures.bytes_duplicate += state.chunk_length(chunk.index).unwrap_or(0);
             return;
         }
         let pending = Pending::WriteChunk { chunk, from };

@@ -106,9 +106,9 @@ impl<P: Payload> Node<P> {
             return;
         };
         channel.soak_due_us = None;
-        let mut previous = channel.slots.previous.take();
+        let previous = channel.slots.previous.take();
         if !both {
-            channel.slots.active = previous.take();
+            channel.slots.active = previous;
         }
         if !void {
             remember_failed(&mut channel.slots, dropped.head);
@@ -118,11 +118,9 @@ impl<P: Payload> Node<P> {
             channel.target = None;
         }
         let to = channel.slots.active.as_ref().map(|slot| slot.release);
-        let (from, retired) = (dropped.release, [Some(dropped), previous]);
-        self.retire(retired.into_iter().flatten());
         self.event(Event::WentBack {
             channel: name.clone(),
-            from,
+            from: dropped.release,
             to,
             reason: reason.clone(),
         });

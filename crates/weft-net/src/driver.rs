@@ -35,7 +35,6 @@ use crate::{
     link::Link,
     on_link,
     session::{Opened, Report, Session},
-    socket::Socket,
     streams::{self, EventKind, Protocol},
 };
 
@@ -74,7 +73,6 @@ struct Connection {
     /// Without `/p2p`.
     address: Multiaddr,
     outbound: bool,
-    socket: Option<Arc<Socket>>,
 }
 
 impl Driver {
@@ -231,7 +229,6 @@ impl Driver {
             id,
             address,
             outbound: endpoint.is_dialer(),
-            socket: self.shared.sockets.find(&endpoint),
         };
         match self.peers.get_mut(&peer) {
             Some(neighbour) => {
@@ -327,7 +324,7 @@ impl Driver {
                     }
                     neighbour.control_accepted = true;
                 }
-                Opened::Inbound(event.protocol, stream, connection.socket)
+                Opened::Inbound(event.protocol, stream)
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
             EventKind::Refused => {

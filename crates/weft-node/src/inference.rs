@@ -320,7 +320,6 @@ impl Prober {
                 Ok(measurement) => Outcome::Probed(measurement),
                 Err(text) => Outcome::Failed(Failure {
                     kind: FailureKind::Model,
-                    lacking_bytes: None,
                     text,
                 }),
             };

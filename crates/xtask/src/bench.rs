@@ -6,10 +6,11 @@ mod demo;
 mod fidelity;
 mod infer;
 mod limits;
+mod model;
+mod peers;
 mod plot;
 mod records;
 mod report;
-mod serve;
 mod sim;
 mod site;
 mod swarm;
@@ -32,10 +33,10 @@ pub(crate) struct Options {
     /// Renew the subject's section of docs/benchmarks.md.
     #[arg(long)]
     write: bool,
-    /// With fidelity: only this story; with limits: only `caps` or `background`.
+    /// With fidelity: only this story.
     #[arg(long)]
     case: Option<String>,
-    /// With fidelity, swarm and site: how often each story is played; the middle counts.
+    /// With transfer, fidelity, swarm and site: how often each is played; the middle counts.
     #[arg(long)]
     rounds: Option<usize>,
     /// With swarm: nodes beside the publisher.
@@ -60,13 +61,12 @@ type Bench = fn(&Options) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("records", |_| records::run()),
     ("catchup", |_| catchup::run()),
-    ("transfer", |_| transfer::run()),
-    ("serve", |_| serve::run()),
+    ("transfer", transfer::run),
     ("infer", |_| infer::run()),
     ("demo", |_| demo::run()),
     ("sim", |_| sim::run()),
     ("fidelity", fidelity::run),
-    ("limits", limits::run),
+    ("limits", |_| limits::run()),
     ("swarm", swarm::run),
     ("swarm-many", swarm::run_many),
     ("swarm-killed", swarm::run_killed),

@@ -12,7 +12,6 @@ mod chunks;
 mod claims;
 mod convergence;
 mod floor;
-mod kept;
 mod knowledge;
 mod membership;
 mod order;
@@ -114,7 +113,6 @@ impl Watch {
             Box::new(floor::Floor::new(channel)),
             Box::new(refetch::Refetch),
             Box::new(blame::Blame),
-            Box::new(kept::Kept::default()),
         ];
         Self {
             checkers,

@@ -33,8 +33,6 @@ pub(super) struct Play<'a> {
     pub(super) enrolments: BTreeMap<usize, Vec<u8>>,
     pub(super) revoked: BTreeSet<usize>,
     pub(super) revoked_releases: BTreeSet<RecordId>,
-    /// Releases revoked that never were.
-    pub(super) revoked_many: u64,
     /// The newest head before a key that signed it was lost.
     pub(super) lost: Option<RecordId>,
     /// Who has keys that were stolen, or lost, last.
@@ -94,7 +92,6 @@ impl<'a> Play<'a> {
             enrolments: BTreeMap::new(),
             revoked: BTreeSet::new(),
             revoked_releases: BTreeSet::new(),
-            revoked_many: 0,
             lost: None,
             thief: None,
             twin: None,
@@ -159,11 +156,7 @@ impl<'a> Play<'a> {
     }
 
     fn add_node(&mut self, index: usize, spec: NodeSpec) {
-        let lengths = self.releases.iter().map(|release| release.length);
-        let longest_bytes = lengths.max().unwrap_or_default();
-        let room_files = self.script.nodes[index].room_files;
         let mut disk = VirtualDisk::default();
-        disk.quota_bytes = (room_files > 0).then(|| room_files.saturating_mul(longest_bytes));
         if index == 0 {
             for release in &self.releases {
                 disk.preload(release);
@@ -207,7 +200,6 @@ impl<'a> Play<'a> {
             Action::Link { a, b } => self.link(a, b),
             Action::DiskFull { node } => self.world.disk(node).full = true,
             Action::DiskFree { node } => self.world.disk(node).full = false,
-            Action::Pin { node, release } => self.pin(node, release),
             Action::Rot {
                 node,
                 release,
@@ -224,7 +216,6 @@ impl<'a> Play<'a> {
             Action::Rotate => self.rotate(),
             Action::RotateEnroll => self.rotate_enroll(),
             Action::RevokeRelease => self.revoke_release(),
-            Action::RevokeMany { count } => self.revoke_many(count),
             Action::RevokeNode { node } => self.revoke_node(node),
             Action::LoseKey => self.lose_key(),
             Action::Steal {
@@ -257,7 +248,6 @@ impl<'a> Play<'a> {
             Action::Kill { node }
             | Action::PowerCut { node }
             | Action::DiskFull { node }
-            | Action::Pin { node, .. }
             | Action::Rot { node, .. }
             | Action::RevokeNode { node } => *node == 0 || absent(*node),
             Action::Start { node }
@@ -297,12 +287,6 @@ impl<'a> Play<'a> {
     fn link(&mut self, a: usize, b: usize) {
         if self.script.links.contains(&(a.min(b), a.max(b))) {
             self.world.connect(a, b);
-        }
-    }
-
-    fn pin(&mut self, node: usize, release: usize) {
-        if let Some(id) = self.published.get(release) {
-            self.world.pin(node, BTreeSet::from([*id]));
         }
     }
 

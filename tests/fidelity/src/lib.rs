@@ -8,7 +8,6 @@
 //! namespaces, which go when a run ends, however it ends.
 
 mod api;
-mod background;
 mod case;
 mod cases;
 mod compare;
@@ -24,16 +23,19 @@ mod pauses;
 mod real;
 mod release;
 mod simulated;
+mod talker;
+mod torrent;
 mod wire;
 
-pub use background::{Shared, uplink_shared};
 pub use case::{Case, Happening, Place};
-pub use cases::{all, sites, smallest, split_site, swarm};
+pub use cases::{all, sites, smallest, swarm};
 pub use compare::{Comparison, Limits};
 pub use lab::obstacle;
 pub use limits::{Kept, Way, cap_kept};
 pub use outcome::{Fetched, Outcome, SiteBytes, Summary};
 pub use pauses::{Paused, pause_kept};
-pub use real::{Round, run as run_real, run_rounds};
+pub use real::{Round, run as run_real, run_rounds, run_rounds_beside};
 pub use release::PackedRelease;
 pub use simulated::run as run_simulated;
+pub use talker::Talker;
+pub use torrent::{Torrent, TorrentRound};

@@ -73,7 +73,6 @@ pub(crate) fn wants_from_store(
     home: &Home,
     version: Option<&str>,
 ) -> Result<WantsReport, ExportError> {
-    let opened = Opened::of(home).map_err(|error| ExportError::Node(Box::new(error)))?;
-    let Opened { store, node, .. } = opened;
+    let Opened { store, node } = Opened::of(home)?;
     Ok(wants(plan_wants(node.trust(), version)?, &store))
 }

@@ -18,7 +18,6 @@ pub(super) const KEYS: &[&str] = &[
     "lan_serve",
     "timetable",
     "metered",
-    "background",
 ];
 
 #[derive(Deserialize, Default)]
@@ -31,8 +30,6 @@ pub(super) struct RawLimit {
     timetable: Vec<String>,
     #[serde(default)]
     metered: bool,
-    #[serde(default)]
-    background: bool,
 }
 
 impl RawLimit {
@@ -63,7 +60,6 @@ impl RawLimit {
             caps,
             timetable,
             metered: self.metered,
-            background: self.background,
         };
         limits.check().map_err(|error| refuse(error.to_string()))?;
         Ok(limits)
@@ -105,10 +101,5 @@ pub(super) fn write(text: &mut String, limits: &Limits) {
         text,
         "# whether the uplink is metered: nothing but heads and records crosses it\nmetered = {}",
         limits.metered
-    );
-    let _ = writeln!(
-        text,
-        "# whether chunks over the uplink give way to whatever else needs it\nbackground = {}",
-        limits.background
     );
 }

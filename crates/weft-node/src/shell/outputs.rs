@@ -1,7 +1,7 @@
 //! Carries out what the core asks for.
 
 use bytes::Bytes;
-use weft_core::{DisconnectReason, Disk, Event, Input, Message, Output, Peer};
+use weft_core::{DisconnectReason, Event, Input, Message, Output, Peer};
 use weft_record::{Name, RecordId};
 
 use super::Shell;
@@ -37,9 +37,6 @@ impl Shell {
             Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
             Output::Disk(operation, work) => {
                 self.operations += 1;
-                if matches!(work, Disk::Collect { .. }) {
-                    self.collect_begun(operation);
-                }
                 self.workers.disk(operation, work);
             }
             Output::Hash(operation, payload) => {
@@ -57,9 +54,9 @@ impl Shell {
                 self.operations += 1;
                 self.enroll(operation, request);
             }
-            Output::Limit { caps, background } => {
+            Output::Limit(caps) => {
                 if let Some(network) = &self.network {
-                    network.limit(&caps, background);
+                    network.limit(&caps);
                 }
             }
             Output::Event(event) => self.event(event),

@@ -42,7 +42,6 @@ impl Figure {
         self
     }
 
-    /// What it should reach.
     pub(crate) fn at_least(mut self, goal: f64) -> Self {
         self.goal = Some(format!("≥ {goal}"));
         self.meets = Some(self.value >= goal);
@@ -135,6 +134,9 @@ fn repeat(bench: &str) -> String {
 
 /// Four significant digits: more would be noise.
 fn rounded(value: f64) -> String {
+    if value.is_nan() {
+        return "not run".to_owned();
+    }
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
