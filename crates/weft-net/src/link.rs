@@ -37,8 +37,6 @@ pub(crate) struct Link {
     pub(crate) path: Path,
     pub(crate) traffic: Arc<TrafficCounters>,
     pacer: Arc<Pacer>,
-    /// What passes a relay passes slowly, each way.
-    relayed: Option<[Bucket; 2]>,
     fault: Mutex<Option<LinkFault>>,
     faulted: Notify,
     greeted: AtomicBool,
@@ -88,8 +86,6 @@ impl Link {
             path,
             traffic: shared.traffic.clone(),
             pacer: shared.pacer.clone(),
-            relayed: (path == Path::Relayed)
-                .then(|| [(); 2].map(|()| Bucket::capped(bounds::RELAYED_BYTES_PER_SEC))),
             fault: Mutex::new(None),
             faulted: Notify::new(),
             greeted: AtomicBool::new(false),
@@ -106,27 +102,6 @@ impl Link {
     /// The cap of one direction.
     pub(crate) fn bucket(&self, direction: Direction) -> &Bucket {
         self.pacer.bucket(direction, self.path)
-    }
-
-    /// Most bytes that are moved at once, each piece being paid for.
-    pub(crate) fn piece_bytes(&self, direction: Direction) -> usize {
-        let most = match self.relayed {
-            Some(_) => bounds::PIECE_BYTES,
-            None => usize::MAX,
-        };
-        self.bucket(direction).piece_bytes().min(most)
-    }
-
-    /// Waits until these bytes may pass.
-    pub(crate) async fn pay(&self, direction: Direction, bytes: usize) {
-        if let Some([fetch, serve]) = &self.relayed {
-            let own = match direction {
-                Direction::Fetch => fetch,
-                Direction::Serve => serve,
-            };
-            own.pay(bytes).await;
-        }
-        self.bucket(direction).pay(bytes).await;
     }
 
     /// Queues a message; never waits. Where a queue is full the link is closed.

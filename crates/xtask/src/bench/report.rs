@@ -41,6 +41,12 @@ impl Figure {
         self.meets = Some(self.value <= goal);
         self
     }
+
+    pub(crate) fn at_least(mut self, goal: f64) -> Self {
+        self.goal = Some(format!("≥ {goal}"));
+        self.meets = Some(self.value >= goal);
+        self
+    }
 }
 
 #[derive(Serialize)]
@@ -128,6 +134,9 @@ fn repeat(bench: &str) -> String {
 
 /// Four significant digits: more would be noise.
 fn rounded(value: f64) -> String {
+    if value.is_nan() {
+        return "not run".to_owned();
+    }
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
