@@ -8,7 +8,7 @@ use weft_sim::NetworkModel;
 
 use super::{
     Figure, Options,
-    model::{Shape, random_weights},
+    transfer::{Shape, random_weights},
 };
 use crate::shell;
 
