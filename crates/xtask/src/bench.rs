@@ -2,11 +2,12 @@
 
 mod build;
 mod catchup;
-mod delta;
 mod demo;
 mod fidelity;
 mod infer;
 mod limits;
+mod model;
+mod peers;
 mod plot;
 mod records;
 mod report;
@@ -35,7 +36,7 @@ pub(crate) struct Options {
     /// With fidelity: only this story.
     #[arg(long)]
     case: Option<String>,
-    /// With fidelity, swarm and site: how often each story is played; the middle counts.
+    /// With transfer, fidelity, swarm and site: how often each is played; the middle counts.
     #[arg(long)]
     rounds: Option<usize>,
     /// With swarm: nodes beside the publisher.
@@ -60,9 +61,7 @@ type Bench = fn(&Options) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("records", |_| records::run()),
     ("catchup", |_| catchup::run()),
-    ("transfer", |_| transfer::run()),
-    ("delta", |_| delta::run()),
-    ("delta-tuned", |_| delta::run_tuned()),
+    ("transfer", transfer::run),
     ("infer", |_| infer::run()),
     ("demo", |_| demo::run()),
     ("sim", |_| sim::run()),

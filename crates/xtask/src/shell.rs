@@ -44,18 +44,23 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// User and system time of all children that have ended, from the kernel.
 pub(crate) fn children_cpu_s() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    let ticks: f64 = fields
-        .skip(13)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
-    ticks / rustix::param::clock_ticks_per_second() as f64
+    cpu_of("self", 13).unwrap_or(f64::NAN)
+}
+
+/// User and system time of a process so far, from the kernel.
+pub(crate) fn cpu_s(process: u32) -> Result<f64> {
+    cpu_of(&process.to_string(), 11)
+}
+
+/// The sum of two neighbours in /proc/PROCESS/stat, counted from behind the command's name.
+fn cpu_of(process: &str, place: usize) -> Result<f64> {
+    let path = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    // the name may hold anything, also brackets and spaces
+    let (_, fields) = stat.rsplit_once(')').context("no command in stat")?;
+    let ticks = fields.split_whitespace().skip(place).take(2);
+    let ticks = ticks.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// The `weft` binary of the one optimized profile, built if it is not; or the one that

@@ -23,6 +23,8 @@ mod pauses;
 mod real;
 mod release;
 mod simulated;
+mod talker;
+mod torrent;
 mod wire;
 
 pub use case::{Case, Happening, Place};
@@ -32,6 +34,8 @@ pub use lab::obstacle;
 pub use limits::{Kept, Way, cap_kept};
 pub use outcome::{Fetched, Outcome, SiteBytes, Summary};
 pub use pauses::{Paused, pause_kept};
-pub use real::{Round, run as run_real, run_rounds};
+pub use real::{Round, run as run_real, run_rounds, run_rounds_beside};
 pub use release::PackedRelease;
 pub use simulated::run as run_simulated;
+pub use talker::Talker;
+pub use torrent::{Torrent, TorrentRound};

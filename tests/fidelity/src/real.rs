@@ -18,6 +18,7 @@ use crate::{
     node::{Node, PORT},
     outcome::{Fetched, Outcome, Served},
     release::PackedRelease,
+    torrent::{Torrent, TorrentRound},
 };
 
 /// How often nodes are asked whether they have everything. They say themselves when they
@@ -49,6 +50,19 @@ pub fn run_rounds(
     seed: u64,
     told: &mut dyn FnMut(&Round),
 ) -> Result<()> {
+    run_rounds_beside(case, weft, releases, seed, &[], &mut |round, _| told(round))
+}
+
+/// The same; after each round libtorrent plays it too, in the same namespaces with the same
+/// pack, once with each of these settings. weft's nodes are idle meanwhile.
+pub fn run_rounds_beside(
+    case: &Case,
+    weft: &Path,
+    releases: &[PackedRelease],
+    seed: u64,
+    torrents: &[Torrent],
+    told: &mut dyn FnMut(&Round, &[TorrentRound]),
+) -> Result<()> {
     interrupt::watch();
     let folder = tempfile::tempdir()?;
     let lab = Lab::new(case, seed)?;
@@ -76,7 +90,11 @@ pub fn run_rounds(
             overflowed == 0,
             "the wire itself lost {overflowed} packets: this machine is too slow"
         );
-        told(&round);
+        let played = torrents
+            .iter()
+            .map(|torrent| torrent.play(case, &lab, &release.path))
+            .collect::<Result<Vec<_>>>()?;
+        told(&round, &played);
         fleet.start_killed()?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use weft_sim::NetworkModel;
 
 use super::{
     Figure, Options,
-    transfer::{Shape, random_weights},
+    model::{Shape, random_weights},
 };
 use crate::shell;
 

@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         "GB/s",
     )];
     let random = dir.path().join("random-135m");
-    super::transfer::random_model(&random, super::transfer::Shape::LLAMA_135M, 0)?;
+    super::model::random_model(&random, super::model::Shape::LLAMA_135M, 0)?;
     let trained = newest_asset()?;
     for (label, source) in [
         ("demo model", trained.as_path()),

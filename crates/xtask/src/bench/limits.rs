@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use weft_fidelity::{Way, cap_kept};
 
-use super::{Figure, fidelity::pack, transfer::random_model};
-use crate::{bench::transfer::Shape, shell};
+use super::{Figure, fidelity::pack, model::random_model};
+use crate::{bench::model::Shape, shell};
 
 /// Layers of the release: 90 MiB, more than passes under the caps.
 const LAYERS: usize = 12;

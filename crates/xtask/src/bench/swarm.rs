@@ -4,10 +4,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use weft_fidelity::{Case, Happening, Round};
+use weft_fidelity::{Case, Happening, Round, Torrent, TorrentRound};
 use weft_sim::NetworkModel;
 
-use super::{Figure, Options, fidelity::Packs, median};
+use super::{
+    Figure, Options,
+    fidelity::Packs,
+    median,
+    peers::{Peers, SWARM, not_run},
+};
 use crate::shell;
 
 const SEED: u64 = 1;
@@ -19,22 +24,32 @@ const STARTED_AT: f64 = 0.6;
 /// Rounds of each.
 const ROUNDS: usize = 5;
 
-/// Eight others on lines of 40 Mbit/s.
+/// Eight others on lines of 40 Mbit/s; libtorrent plays every round too.
 pub(crate) fn run(options: &Options) -> Result<Vec<Figure>> {
-    play(options, (8, 40), false)
+    let torrents = Peers::find().torrents(&SWARM);
+    let mut figures = play(options, (8, 40), false, &torrents)?;
+    if torrents.is_empty() {
+        figures.push(not_run("libtorrent"));
+    }
+    Ok(figures)
 }
 
 /// Thirty-two others on lines of 8 Mbit/s.
 pub(crate) fn run_many(options: &Options) -> Result<Vec<Figure>> {
-    play(options, (32, 8), false)
+    play(options, (32, 8), false, &[])
 }
 
 /// The same; a third of them is killed and starts again.
 pub(crate) fn run_killed(options: &Options) -> Result<Vec<Figure>> {
-    play(options, (32, 8), true)
+    play(options, (32, 8), true, &[])
 }
 
-fn play(options: &Options, shape: (usize, u64), kills: bool) -> Result<Vec<Figure>> {
+fn play(
+    options: &Options,
+    shape: (usize, u64),
+    kills: bool,
+    torrents: &[Torrent],
+) -> Result<Vec<Figure>> {
     if let Some(obstacle) = weft_fidelity::obstacle() {
         bail!("real nodes have no network here: {obstacle}");
     }
@@ -56,10 +71,20 @@ fn play(options: &Options, shape: (usize, u64), kills: bool) -> Result<Vec<Figur
     let releases = Packs::new(&weft, folder.path()).different(&case, rounds)?;
     let simulated = simulated(&case, &releases[0])?;
     let mut rounds = Vec::new();
-    weft_fidelity::run_rounds(&case, &weft, &releases, SEED, &mut |round| {
+    let mut theirs = vec![Vec::new(); torrents.len()];
+    let mut tell = |round: &Round, played: &[TorrentRound]| {
         eprintln!("swarm {}: {}", rounds.len() + 1, told(round));
         rounds.push(round.clone());
-    })?;
+        for ((torrent, rounds), played) in torrents.iter().zip(&mut theirs).zip(played) {
+            eprintln!(
+                "  libtorrent, {}: {}",
+                torrent.settings,
+                told_theirs(played)
+            );
+            rounds.push(played.clone());
+        }
+    };
+    weft_fidelity::run_rounds_beside(&case, &weft, &releases, SEED, torrents, &mut tell)?;
     let bytes = releases[0].release.length as f64;
     let of = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
     let bound = |round: &Round| bytes / round.goodput_bytes_per_sec;
@@ -68,7 +93,7 @@ fn play(options: &Options, shape: (usize, u64), kills: bool) -> Result<Vec<Figur
         format!("1 to {leechers} at {mbit} Mbit/s{killed}: {what}")
     };
     let last_s = of(&|round| round.outcome.last().as_secs_f64());
-    Ok(vec![
+    let mut figures = vec![
         Figure::new(
             name("the last node"),
             of(&|round| round.outcome.last().as_secs_f64() / bound(round)),
@@ -91,7 +116,43 @@ fn play(options: &Options, shape: (usize, u64), kills: bool) -> Result<Vec<Figur
         ))
         .at_most(1.15),
         Figure::new(name("CPU idle"), of(&|round| round.idle * 100.0), "%"),
-    ])
+    ];
+    let goodput = rounds
+        .first()
+        .map_or(f64::NAN, |round| round.goodput_bytes_per_sec);
+    for (torrent, rounds) in torrents.iter().zip(&theirs) {
+        figures.extend(figures_of_theirs(&name, torrent, rounds, goodput));
+    }
+    Ok(figures)
+}
+
+/// The same pack, behind the same lines: the same bound.
+fn figures_of_theirs(
+    name: &dyn Fn(&str) -> String,
+    torrent: &Torrent,
+    rounds: &[TorrentRound],
+    goodput_bytes_per_sec: f64,
+) -> [Figure; 2] {
+    let of = |figure: &dyn Fn(&TorrentRound) -> f64| median(rounds.iter().map(figure).collect());
+    let name = |what: &str| format!("libtorrent, {} settings, {}", torrent.settings, name(what));
+    let last = |round: &TorrentRound| round.last().as_secs_f64();
+    [
+        Figure::new(
+            name("the last node"),
+            of(&|round| last(round) * goodput_bytes_per_sec / round.bytes as f64),
+            "of the bound",
+        )
+        .against(format!("{:.1} s", of(&last))),
+        Figure::new(
+            name("the seeder sends"),
+            of(&|round| round.seeder_piece_bytes as f64 / round.bytes as f64),
+            "copies",
+        )
+        .against(format!(
+            "{:.3} with all headers",
+            of(&|round| round.seeder_wire_bytes as f64 / round.bytes as f64)
+        )),
+    ]
 }
 
 /// When the last virtual node has everything, in seconds.
@@ -113,5 +174,15 @@ fn told(round: &Round) -> String {
         outcome.fetched.bytes_duplicate as f64 / 1e6,
         round.idle * 100.0,
         round.goodput_bytes_per_sec / 1e6
+    )
+}
+
+fn told_theirs(round: &TorrentRound) -> String {
+    format!(
+        "last {:.2} s; the seeder sent {:.1} MB of pieces, {:.1} MB in all; idle {:.0} %",
+        round.last().as_secs_f64(),
+        round.seeder_piece_bytes as f64 / 1e6,
+        round.seeder_wire_bytes as f64 / 1e6,
+        round.idle * 100.0
     )
 }
