@@ -222,8 +222,8 @@ fn demo() -> Result<Counts> {
     let weft = shell::weft()?;
     let dir = tempfile::tempdir()?;
     let folder = dir.path().join("mesh");
-    let folder = folder.to_str().context("a path that is not UTF-8")?;
-    let weft = weft.to_str().context("a path that is not UTF-8")?;
+    let folder = shell::utf8(&folder)?;
+    let weft = shell::utf8(&weft)?;
     Ok(one(shell::succeeds(
         weft,
         &["demo", "--json", "--dir", folder],
@@ -233,7 +233,7 @@ fn demo() -> Result<Counts> {
 /// Golden seeds twice, in processes of their own, then fresh seeds.
 fn fuzz() -> Result<Counts> {
     let simulator = shell::simulator()?;
-    let simulator = simulator.to_str().context("a path that is not UTF-8")?;
+    let simulator = shell::utf8(&simulator)?;
     let mut counts = Counts::default();
     for verb in [&["golden"][..], &["golden"], &["fuzz", "--count", "200"]] {
         let passed = one(shell::succeeds(simulator, verb)?);

@@ -37,7 +37,7 @@ pub(crate) fn run(check: bool) -> Result<ExitCode> {
 /// The pages of the ready scenarios, each with what a run of it prints today.
 fn scenarios() -> Result<Vec<(PathBuf, String)>> {
     let simulator = shell::simulator()?;
-    let simulator = simulator.to_str().context("a path that is not UTF-8")?;
+    let simulator = shell::utf8(&simulator)?;
     let mut pages = Vec::new();
     for entry in std::fs::read_dir("docs/scenarios")? {
         let path = entry?.path();
@@ -68,7 +68,7 @@ fn without_commit(run: &str) -> String {
 /// The command reference, from the command's own help.
 fn reference() -> Result<String> {
     let weft = shell::weft()?;
-    let weft = weft.to_str().context("a path that is not UTF-8")?;
+    let weft = shell::utf8(&weft)?;
     let mut page = String::from(
         "# Command reference\n\nMade by `cargo xtask gen` from `weft --help`; do not edit.\n",
     );

@@ -42,6 +42,11 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
+/// A path as a word of a command line.
+pub(crate) fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not UTF-8")
+}
+
 /// User and system time of all children that have ended, from the kernel.
 pub(crate) fn children_cpu_s() -> f64 {
     cpu_of("self", 13).unwrap_or(f64::NAN)

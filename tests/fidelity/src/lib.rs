@@ -27,6 +27,7 @@ mod talker;
 mod torrent;
 mod wire;
 
+pub use api::ask;
 pub use case::{Case, Happening, Place};
 pub use cases::{all, sites, smallest, swarm};
 pub use compare::{Comparison, Limits};

@@ -56,20 +56,47 @@ impl TorrentRound {
 }
 
 impl Torrent {
-    /// The script with these words.
-    pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.python);
-        command.arg(&self.script).args(words);
-        command
+    /// The interpreter, in the namespace of this process.
+    pub fn python(&self) -> Command {
+        Command::new(&self.python)
     }
 
     /// Makes the torrent of a file.
     pub fn make(&self, file: &Path, torrent: &Path) -> Result<()> {
-        let (file, torrent) = (utf8(file)?, utf8(torrent)?);
-        let mut command = self.command(&["make", file, torrent, &self.piece_kib.to_string()]);
+        let mut command = self.python();
+        command.arg(&self.script).arg("make").arg(file).arg(torrent);
+        command.arg(self.piece_kib.to_string());
         let status = command.status().with_context(|| format!("{command:?}"))?;
         ensure!(status.success(), "{command:?} ended with {status}");
         Ok(())
+    }
+
+    /// Who has the file and listens there; says `ready` when it serves.
+    pub fn seeder(&self, python: Command, file: &Path, torrent: &Path, bind: &str) -> Command {
+        self.script(python, "seed", file, torrent, bind)
+    }
+
+    /// Who fetches into this folder, listens there and begins at once.
+    pub fn fetcher(&self, python: Command, folder: &Path, torrent: &Path, bind: &str) -> Command {
+        self.script(python, "fetch", folder, torrent, bind)
+    }
+
+    /// The same, but it says `ready` and begins at the line `go`.
+    fn leecher(&self, python: Command, folder: &Path, torrent: &Path, bind: &str) -> Command {
+        self.script(python, "leech", folder, torrent, bind)
+    }
+
+    fn script(
+        &self,
+        mut python: Command,
+        role: &str,
+        path: &Path,
+        torrent: &Path,
+        bind: &str,
+    ) -> Command {
+        python.arg(&self.script).arg(role).arg(&self.settings);
+        python.arg(path).arg(torrent).arg(bind);
+        python
     }
 
     /// The first node has the file, all others fetch it. They know each other, their
@@ -79,31 +106,24 @@ impl Torrent {
         let folder = tempfile::tempdir()?;
         let torrent = folder.path().join("made.torrent");
         self.make(file, &torrent)?;
-        let (file_name, torrent) = (utf8(file)?, utf8(&torrent)?);
         let places: Vec<String> = (0..case.node_count())
             .map(|node| case.place_of(node))
             .map(|(place, number)| format!("{}:{PORT}", address(place, number)))
             .collect();
-        let start = |node: usize, words: &[&str]| -> Result<Talker> {
-            let mut command = lab.node(node).command(&self.python);
-            command.arg(&self.script).args(words);
+        let python = |node: usize| lab.node(node).command(&self.python);
+        let start = |command: Command| -> Result<Talker> {
             let talker = Talker::start(command)?;
             talker.hear_line("ready", PATIENCE)?;
             Ok(talker)
         };
-        let words = ["seed", &self.settings, file_name, torrent, &places[0]];
-        let mut seeder = start(0, &words)?;
+        let mut seeder = start(self.seeder(python(0), file, &torrent, &places[0]))?;
         let mut leechers = Vec::new();
-        for node in 1..places.len() {
+        for (node, place) in places.iter().enumerate().skip(1) {
             let own = folder.path().join(format!("n{node}"));
             std::fs::create_dir(&own)?;
-            let mut words = vec!["leech", &self.settings, utf8(&own)?, torrent, &places[node]];
-            let others = places
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != node);
-            words.extend(others.map(|(_, place)| place.as_str()));
-            leechers.push(start(node, &words)?);
+            let mut leecher = self.leecher(python(node), &own, &torrent, place);
+            leecher.args(places.iter().filter(|other| *other != place));
+            leechers.push(start(leecher)?);
         }
         let (wire, cpu) = (lab.sent_bytes(0)?, CpuTime::now()?);
         let begin = Instant::now();
@@ -127,8 +147,4 @@ impl Torrent {
             idle,
         })
     }
-}
-
-fn utf8(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is not UTF-8")
 }

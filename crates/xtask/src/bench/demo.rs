@@ -9,8 +9,8 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let weft = shell::weft()?;
     let dir = tempfile::tempdir()?;
     let folder = dir.path().join("mesh");
-    let folder = folder.to_str().context("a path that is not UTF-8")?;
-    let weft = weft.to_str().context("a path that is not UTF-8")?;
+    let folder = shell::utf8(&folder)?;
+    let weft = shell::utf8(&weft)?;
     let start = std::time::Instant::now();
     let text = shell::output(weft, &["demo", "--json", "--dir", folder])?;
     let seconds = start.elapsed().as_secs_f64();

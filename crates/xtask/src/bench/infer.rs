@@ -14,7 +14,7 @@ const DECODE: &str = "64";
 
 pub(crate) fn run() -> Result<Vec<Figure>> {
     let weft = shell::weft()?;
-    let weft = weft.to_str().context("a path that is not UTF-8")?;
+    let weft = shell::utf8(&weft)?;
     let dir = tempfile::tempdir()?;
     let memory = read_bytes_per_sec();
     let mut figures = vec![Figure::new(

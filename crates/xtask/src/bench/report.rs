@@ -14,8 +14,8 @@ pub(crate) struct Figure {
     /// What it stands beside, measured in the same run.
     pub(crate) against: Option<String>,
     /// What it should be, if there is a goal.
-    pub(crate) goal: Option<String>,
-    pub(crate) meets: Option<bool>,
+    goal: Option<String>,
+    meets: Option<bool>,
 }
 
 impl Figure {

@@ -191,7 +191,7 @@ fn one(simulator: &Path, size: Size) -> Result<Run> {
 
 /// Random runs a second, on one thread, and how large they are.
 fn fuzz(simulator: &Path) -> Result<Vec<Figure>> {
-    let program = simulator.to_str().context("a path that is not UTF-8")?;
+    let program = shell::utf8(simulator)?;
     let start = std::time::Instant::now();
     let text = shell::output(
         program,
@@ -207,10 +207,8 @@ fn fuzz(simulator: &Path) -> Result<Vec<Figure>> {
     )?;
     let runs: f64 = FUZZ_RUNS.parse()?;
     let rate = runs / start.elapsed().as_secs_f64();
-    let mut figure = Figure::new("fuzz, one thread", rate, "runs/s");
-    figure.goal = Some(format!("≥ {FUZZ_GOAL}"));
-    figure.meets = Some(rate >= FUZZ_GOAL);
-    let mut figures = vec![figure];
+    let figure = Figure::new("fuzz, one thread", rate, "runs/s");
+    let mut figures = vec![figure.at_least(FUZZ_GOAL)];
     // "  events     5012 / 9120 / 20011": the least, the middle and the most of a run
     for line in text.lines() {
         let Some((name, spread)) = line.trim().split_once(' ') else {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use weft_fidelity::{Talker, Torrent};
 
 use super::{Content, LIMIT, Taken};
@@ -38,20 +38,17 @@ pub(super) fn iroh(program: &Path, content: &Content) -> Result<Taken> {
 }
 
 pub(super) fn torrent(torrent: &Torrent, content: &Content) -> Result<Taken> {
-    let text = |path: &Path| -> Result<String> {
-        Ok(path.to_str().context("a path that is not UTF-8")?.into())
-    };
     let made = content.folder.join("made.torrent");
     torrent.make(&content.file, &made)?;
     let folder = content.folder.join("torrent");
     std::fs::create_dir(&folder)?;
     let [giver, taker] = TORRENT_PORTS.map(|port| format!("127.0.0.1:{port}"));
-    let (file, made, into) = (text(&content.file)?, text(&made)?, text(&folder)?);
-    let settings = &torrent.settings;
-    let seeder = Talker::start(torrent.command(&["seed", settings, &file, &made, &giver]))?;
+    let seeder = torrent.seeder(torrent.python(), &content.file, &made, &giver);
+    let seeder = Talker::start(seeder)?;
     seeder.hear_line("ready", PATIENCE)?;
-    let words = ["fetch", settings, &into, &made, &taker, &giver];
-    let taken = take_all(&seeder, torrent.command(&words), content, &folder)?;
+    let mut take = torrent.fetcher(torrent.python(), &folder, &made, &taker);
+    take.arg(&giver);
+    let taken = take_all(&seeder, take, content, &folder)?;
     std::fs::remove_dir_all(&folder)?;
     Ok(taken)
 }

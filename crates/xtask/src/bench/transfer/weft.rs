@@ -8,10 +8,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use weft_fidelity::ask;
 
 use super::{Content, LIMIT, Taken};
 use crate::shell;
 
+/// What a node says of itself, and what has happened at it.
+const STATUS: &str = "/weft/v1/status";
+const EVENTS: &str = "/weft/v1/events?after=0";
 /// How often the taker is asked whether it has everything.
 const LOOK: Duration = Duration::from_millis(10);
 /// How often a giver that imports is asked whether it is there yet.
@@ -24,7 +28,7 @@ const IDLE_FOR: Duration = Duration::from_secs(1);
 /// Publishes at a fresh node, then starts a second one.
 pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
     let call = |home: &Path, words: &[&str]| -> Result<Value> {
-        let (weft, home) = (utf8(weft)?, utf8(home)?);
+        let (weft, home) = (shell::utf8(weft)?, shell::utf8(home)?);
         let text = shell::output(weft, &[&["--json", "--dir", home], words].concat())?;
         Ok(serde_json::from_str(
             text.lines().last().unwrap_or_default(),
@@ -35,9 +39,11 @@ pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
     let made = call(&giver, &[&["mesh", "init"][..], &listen].concat())?;
     let key = made["key"].as_str().context("no key")?;
     let giving = Running::start(weft, &giver)?;
-    let up = giving.wait(LOOK_BEFORE, &|status| status["listen"][0].is_string())?;
+    let up = giving.wait(STATUS, LOOK_BEFORE, &|status| {
+        status["listen"][0].is_string()
+    })?;
     let address = up["listen"][0].as_str().context("no address")?;
-    let pack = utf8(&content.pack)?;
+    let pack = shell::utf8(&content.pack)?;
     call(&giver, &["release", "publish", pack, "--key", key])?;
     let invited = call(&giver, &["mesh", "invite", "--address", address])?;
     let invitation = invited["invitation"].as_str().context("no invitation")?;
@@ -46,21 +52,24 @@ pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
         &[&["mesh", "join", invitation][..], &listen].concat(),
     )?;
     // a publisher goes on to prove its own release, which is no part of the transfer
-    giving.wait(LOOK_BEFORE, &|status| {
+    giving.wait(STATUS, LOOK_BEFORE, &|status| {
         status["models"][0]["active"].is_object()
     })?;
     giving.wait_until_idle()?;
     let cpu_before = shell::cpu_s(giving.process())?;
     let start = Instant::now();
     let taking = Running::start(weft, &taker)?;
-    let status = taking.wait(LOOK, &|status| {
+    let status = taking.wait(STATUS, LOOK, &|status| {
         let fetch = &status["node"]["channels"][0]["fetch"];
         let total = fetch["bytes_total"].as_u64().filter(|total| *total > 0);
         total.is_some() && fetch["bytes_held"].as_u64() == total
     })?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_s = shell::cpu_s(giving.process())? - cpu_before + shell::cpu_s(taking.process())?;
-    taking.wait_for_event("fetch_completed")?;
+    taking.wait(EVENTS, LOOK, &|told| {
+        let mut events = told["events"].as_array().into_iter().flatten();
+        events.any(|event| event["event"] == "fetch_completed")
+    })?;
     let durable_s = start.elapsed().as_secs_f64();
     let bytes = &status["node"]["channels"][0]["fetch"]["bytes_total"];
     let bytes = bytes.as_f64().context("no bytes_total")?;
@@ -73,10 +82,6 @@ pub(super) fn one_to_one(weft: &Path, content: &Content) -> Result<Taken> {
         durable_s,
         cpu_s,
     })
-}
-
-fn utf8(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is not UTF-8")
 }
 
 /// A node process that ends with this value.
@@ -116,49 +121,22 @@ impl<'a> Running<'a> {
         bail!("{} is not idle within {LIMIT:?}", self.home.display())
     }
 
-    /// Its status, as soon as that is as hoped for.
-    fn wait(&self, look: Duration, hoped: &dyn Fn(&Value) -> bool) -> Result<Value> {
+    /// What it says at this path, as soon as that is as hoped for.
+    fn wait(&self, path: &str, look: Duration, hoped: &dyn Fn(&Value) -> bool) -> Result<Value> {
         let start = Instant::now();
         while start.elapsed() < LIMIT {
-            if let Ok(status) = self.ask("/weft/v1/status")
-                && hoped(&status)
+            if let Ok(told) = ask(self.home, path)
+                && hoped(&told)
             {
-                return Ok(status);
+                return Ok(told);
             }
             std::thread::sleep(look);
         }
-        let last = self.ask("/weft/v1/status");
+        let last = ask(self.home, path);
         bail!(
             "{} did not get there within {LIMIT:?}: {last:?}",
             self.home.display()
         )
-    }
-
-    fn wait_for_event(&self, kind: &str) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < LIMIT {
-            let told = self.ask("/weft/v1/events?after=0")?;
-            let events = told["events"].as_array().context("no events")?;
-            if events.iter().any(|event| event["event"] == kind) {
-                return Ok(());
-            }
-            std::thread::sleep(LOOK);
-        }
-        bail!("no {kind} within {LIMIT:?}")
-    }
-
-    fn ask(&self, path: &str) -> Result<Value> {
-        let file = std::fs::read(self.home.join("api.json")).context("it does not run yet")?;
-        let file: Value = serde_json::from_slice(&file)?;
-        let field = |name: &str| file[name].as_str().context("api.json has another shape");
-        let (address, token) = (field("address")?, field("token")?);
-        let agent = ureq::Agent::config_builder().proxy(None).build();
-        let mut answer = agent
-            .new_agent()
-            .get(format!("http://{address}{path}"))
-            .header("Authorization", format!("Bearer {token}"))
-            .call()?;
-        Ok(answer.body_mut().read_json()?)
     }
 }
 
