@@ -92,7 +92,12 @@ pub enum Output<P> {
     Enroll(OpId, JoinRequest),
     /// Transfers under way keep to these caps from now on; until the first of these nothing
     /// is capped. Where a cap is 0, what is under way is given up.
-    Limit(Caps),
+    Limit {
+        /// Most bytes a second.
+        caps: Caps,
+        /// Chunks over the uplink give way to whatever else needs it.
+        background: bool,
+    },
     /// Something worth showing or logging.
     Event(Event),
 }

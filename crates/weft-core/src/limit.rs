@@ -20,6 +20,8 @@ pub struct Limits {
     pub timetable: Vec<Window>,
     /// The uplink is metered: no chunk crosses it, either way. Heads and records do.
     pub metered: bool,
+    /// Chunks over the uplink, both ways, give way to whatever else needs it.
+    pub background: bool,
 }
 
 /// Why other caps are in force than those that stand first.
@@ -147,6 +149,7 @@ impl Caps {
 pub(crate) struct InForce {
     pub(crate) caps: Caps,
     pub(crate) by: Option<LimitedBy>,
+    pub(crate) background: bool,
     /// It has to be looked again then.
     again_us: u64,
 }
@@ -233,12 +236,19 @@ impl<P: Payload> Node<P> {
         let local_s = zero_s.saturating_add(self.now_us / 1_000_000);
         let (caps, by, again_s) = self.config.limits.in_force(local_s);
         let again_us = again_s.saturating_sub(zero_s).saturating_mul(1_000_000);
-        let before = std::mem::replace(&mut self.in_force, InForce { caps, by, again_us });
-        if before.caps == caps {
+        let background = self.config.limits.background;
+        let now = InForce {
+            caps,
+            by,
+            background,
+            again_us,
+        };
+        let before = std::mem::replace(&mut self.in_force, now);
+        if before.caps == caps && before.background == background {
             return;
         }
         self.buckets.set(&caps, self.now_us);
-        self.emit(Output::Limit(caps));
+        self.emit(Output::Limit { caps, background });
         let paused = |caps: &Caps| caps.serve_bytes_per_sec == Some(0);
         if paused(&before.caps) && !paused(&caps) {
             self.tell_bits_afar();

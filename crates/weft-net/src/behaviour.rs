@@ -1,9 +1,6 @@
 //! What libp2p does for weft, put together: limits, weft's streams, gossip, the LAN.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::io;
 
 use libp2p::{
     Swarm, SwarmBuilder,
@@ -11,17 +8,16 @@ use libp2p::{
     dns::{self, ResolverConfig, ResolverOpts},
     gossipsub::{self, MessageAuthenticity, MessageId, ValidationMode},
     identity::Keypair,
-    mdns, noise,
+    mdns,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-    tcp, tls, yamux,
 };
 
 use crate::{
-    block::BlockList,
     bounds,
-    config::{NetConfig, Security, StartError},
-    gate::{Admissions, Gate},
-    streams,
+    config::{NetConfig, StartError},
+    gate::Gate,
+    handle::Shared,
+    streams, tcp,
 };
 
 #[derive(NetworkBehaviour)]
@@ -38,35 +34,19 @@ pub(crate) fn topic(config: &NetConfig) -> gossipsub::IdentTopic {
 }
 
 /// Sets the transports and the behaviour up; nothing listens or dials yet.
-pub(crate) fn swarm(
-    config: &NetConfig,
-    blocked: Arc<Mutex<BlockList>>,
-    admissions: Arc<Admissions>,
-) -> Result<Swarm<Behaviour>, StartError> {
+pub(crate) fn swarm(config: &NetConfig, shared: &Shared) -> Result<Swarm<Behaviour>, StartError> {
     let keypair = Keypair::ed25519_from_bytes(*config.secret.seed())
         .map_err(|error| StartError::Key(error.to_string()))?;
-    let behaviour = behaviour(&keypair, config, blocked, admissions)?;
-    let builder = SwarmBuilder::with_existing_identity(keypair).with_tokio();
-    let tcp = tcp::Config::default().nodelay(true);
-    // Without a resolver a node still reaches the addresses that need no names.
-    let resolves = dns::tokio::Transport::system(()).is_ok();
+    let behaviour = behaviour(&keypair, config, shared)?;
+    let tcp = tcp::transport(&keypair, config.security, shared.sockets.clone())?;
+    let builder = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_quic()
+        .with_other_transport(|_| tcp)
+        .map_err(transport)?;
     // The transports differ in type, the swarm does not.
     macro_rules! finish {
-        ($security:expr) => {{
-            let builder = builder
-                .with_tcp(tcp, $security, multiplexer)
-                .map_err(transport)?
-                .with_quic();
-            if resolves {
-                finish!(named builder.with_dns().map_err(transport)?)
-            } else {
-                finish!(named builder.with_dns_config(
-                    ResolverConfig::default(),
-                    ResolverOpts::default(),
-                ))
-            }
-        }};
-        (named $builder:expr) => {
+        ($builder:expr) => {
             $builder
                 .with_behaviour(|_| behaviour)
                 .map_err(transport)?
@@ -78,9 +58,11 @@ pub(crate) fn swarm(
                 .build()
         };
     }
-    Ok(match config.security {
-        Security::TlsPreferred => finish!((tls::Config::new, noise::Config::new)),
-        Security::NoiseOnly => finish!(noise::Config::new),
+    // Without a resolver a node still reaches the addresses that need no names.
+    Ok(if dns::tokio::Transport::system(()).is_ok() {
+        finish!(builder.with_dns().map_err(transport)?)
+    } else {
+        finish!(builder.with_dns_config(ResolverConfig::default(), ResolverOpts::default()))
     })
 }
 
@@ -88,17 +70,10 @@ fn transport(error: impl ToString) -> StartError {
     StartError::Transport(error.to_string())
 }
 
-fn multiplexer() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(bounds::STREAMS_PER_CONNECTION);
-    config
-}
-
 fn behaviour(
     keypair: &Keypair,
     config: &NetConfig,
-    blocked: Arc<Mutex<BlockList>>,
-    admissions: Arc<Admissions>,
+    shared: &Shared,
 ) -> Result<Behaviour, StartError> {
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(bounds::CONNECTIONS_PENDING))
@@ -108,8 +83,8 @@ fn behaviour(
     let mdns = if config.mdns { lan(keypair) } else { None };
     Ok(Behaviour {
         limits: connection_limits::Behaviour::new(limits),
-        streams: streams::Behaviour::new(blocked),
-        gate: Gate::new(gossip(config)?, admissions),
+        streams: streams::Behaviour::new(shared.blocked.clone()),
+        gate: Gate::new(gossip(config)?, shared.admissions.clone()),
         mdns: mdns.into(),
     })
 }

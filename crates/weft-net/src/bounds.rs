@@ -55,6 +55,28 @@ pub(crate) const PACED_BURST: Duration = Duration::from_millis(50);
 pub(crate) const PACED_WAIT_MOST: Duration = Duration::from_secs(5);
 /// Under a cap so many payloads are served at once that each gets this much.
 pub(crate) const PACED_BYTES_PER_SEC_LEAST: u64 = 32 * 1024;
+/// Bytes that wait in a socket before the kernel has sent them: more would only lie between
+/// what is decided here and what goes out.
+pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;
+/// Longest queue on the way that chunks in the background stay in. LEDBAT allows 100 ms; a
+/// cheap router has hardly more than that, and who speaks on the same uplink notices 50.
+pub(crate) const QUEUE_MOST: Duration = Duration::from_millis(25);
+/// The pace of the background changes no more often than this, nor than the round trip.
+pub(crate) const BACKGROUND_STEP: Duration = Duration::from_millis(20);
+/// What goes out at once in the background takes about this long...
+pub(crate) const BACKGROUND_PIECE: Duration = Duration::from_millis(10);
+/// ...but is no less than a packet.
+pub(crate) const BACKGROUND_PIECE_BYTES_LEAST: usize = 1_400;
+/// With what the background begins.
+pub(crate) const BACKGROUND_BYTES_PER_SEC_FIRST: u64 = 64 * 1024;
+/// A connection never gives way below this: 64 KiB pass well within the stall timeout, and
+/// ten such connections are a twentieth of an uplink of 10 Mbit/s.
+pub(crate) const BACKGROUND_BYTES_PER_SEC_LEAST: u64 = 6 * 1024;
+/// Faster than this nobody has to give way: 8 Gbit/s.
+pub(crate) const BACKGROUND_BYTES_PER_SEC_MOST: u64 = 1_000_000_000;
+/// For the shortest round trip up to twice this long counts: after that the way may have
+/// become longer for good.
+pub(crate) const SHORTEST_KEPT: Duration = Duration::from_mins(15);
 /// Default of [`crate::NetConfig::stall_timeout`].
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// An idle control stream carries an empty frame this often, so that a

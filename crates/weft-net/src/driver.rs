@@ -35,6 +35,7 @@ use crate::{
     link::Link,
     on_link,
     session::{Opened, Report, Session},
+    socket::Socket,
     streams::{self, EventKind, Protocol},
 };
 
@@ -73,6 +74,7 @@ struct Connection {
     /// Without `/p2p`.
     address: Multiaddr,
     outbound: bool,
+    socket: Option<Arc<Socket>>,
 }
 
 impl Driver {
@@ -229,6 +231,7 @@ impl Driver {
             id,
             address,
             outbound: endpoint.is_dialer(),
+            socket: self.shared.sockets.find(&endpoint),
         };
         match self.peers.get_mut(&peer) {
             Some(neighbour) => {
@@ -324,7 +327,7 @@ impl Driver {
                     }
                     neighbour.control_accepted = true;
                 }
-                Opened::Inbound(event.protocol, stream)
+                Opened::Inbound(event.protocol, stream, connection.socket)
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
             EventKind::Refused => {

@@ -34,6 +34,7 @@ const DATA: u8 = 3;
 const ABSENT: u8 = 4;
 const BLOB: u8 = 5;
 const NO_BLOB: u8 = 6;
+const GET_BEHIND: u8 = 7;
 
 /// Why a frame was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,22 +47,26 @@ pub(crate) enum FrameError {
     Length { length: usize, limit: usize },
 }
 
-pub(crate) fn encode_request(subject: Subject) -> [u8; REQUEST_BYTES] {
+/// What is asked for, and whether it may give way to other traffic.
+pub(crate) fn encode_request(subject: Subject, background: bool) -> [u8; REQUEST_BYTES] {
     let mut bytes = [0; REQUEST_BYTES];
-    match subject {
-        Subject::Chunk(_) => bytes[0] = GET,
-        Subject::Blob(_) => bytes[0] = GET_BLOB,
-    }
+    bytes[0] = match subject {
+        Subject::Chunk(_) if background => GET_BEHIND,
+        Subject::Chunk(_) => GET,
+        Subject::Blob(_) => GET_BLOB,
+    };
     put_subject(&mut bytes, subject);
     bytes
 }
 
-pub(crate) fn decode_request(bytes: &[u8; REQUEST_BYTES]) -> Result<Subject, FrameError> {
+pub(crate) fn decode_request(bytes: &[u8; REQUEST_BYTES]) -> Result<(Subject, bool), FrameError> {
     let (hash, index) = take_subject(bytes);
+    let chunk = Subject::Chunk(ChunkRef { file: hash, index });
     match bytes[0] {
-        GET => Ok(Subject::Chunk(ChunkRef { file: hash, index })),
+        GET => Ok((chunk, false)),
+        GET_BEHIND => Ok((chunk, true)),
         GET_BLOB if index != 0 => Err(FrameError::Reserved),
-        GET_BLOB => Ok(Subject::Blob(hash)),
+        GET_BLOB => Ok((Subject::Blob(hash), false)),
         kind => Err(FrameError::Kind(kind)),
     }
 }
@@ -143,17 +148,23 @@ mod tests {
         let mut expected = [7; REQUEST_BYTES];
         expected[0] = 1;
         expected[33..].copy_from_slice(&[0x04, 0x03, 0x02, 0x01]);
-        assert_eq!(encode_request(chunk(0x0102_0304)), expected);
+        assert_eq!(encode_request(chunk(0x0102_0304), false), expected);
+        expected[0] = 7;
+        assert_eq!(encode_request(chunk(0x0102_0304), true), expected);
         let mut expected = [9; REQUEST_BYTES];
         expected[0] = 2;
         expected[33..].copy_from_slice(&[0; 4]);
-        assert_eq!(encode_request(blob()), expected);
+        assert_eq!(encode_request(blob(), true), expected);
     }
 
     #[test]
     fn every_frame_decodes_to_what_was_encoded() {
         for subject in [chunk(0), chunk(u32::MAX), blob()] {
-            assert_eq!(decode_request(&encode_request(subject)), Ok(subject));
+            for background in [false, true] {
+                let behind = background && matches!(subject, Subject::Chunk(_));
+                let bytes = encode_request(subject, background);
+                assert_eq!(decode_request(&bytes), Ok((subject, behind)));
+            }
             for length in [None, Some(0), Some(1), Some(subject.bytes_max())] {
                 assert_eq!(
                     decode_reply(&encode_reply(subject, length)),
@@ -180,8 +191,8 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_reserved_bytes_are_refused() {
-        for kind in [0, 3, 7, 255] {
-            let mut bytes = encode_request(chunk(1));
+        for kind in [0, 3, 8, 255] {
+            let mut bytes = encode_request(chunk(1), false);
             bytes[0] = kind;
             assert_eq!(decode_request(&bytes), Err(FrameError::Kind(kind)));
         }
@@ -190,7 +201,7 @@ mod tests {
             bytes[0] = kind;
             assert_eq!(decode_reply(&bytes), Err(FrameError::Kind(kind)));
         }
-        let mut bytes = encode_request(blob());
+        let mut bytes = encode_request(blob(), false);
         bytes[35] = 1;
         assert_eq!(decode_request(&bytes), Err(FrameError::Reserved));
         let mut bytes = encode_reply(blob(), Some(3));

@@ -19,6 +19,7 @@ use crate::{
     identity,
     link::Link,
     pacer::Pacer,
+    socket::Sockets,
     traffic::{Traffic, TrafficCounters},
 };
 
@@ -126,9 +127,11 @@ impl NetHandle {
     }
 
     /// Keeps to these caps from now on, also with what is under way. Where a cap is 0, links
-    /// that carry chunks end and begin anew: there is no other way to call chunks back.
-    pub fn limit(&self, caps: &Caps) {
-        self.shared.pacer.limit(caps);
+    /// that carry chunks end and begin anew: there is no other way to call chunks back. In the
+    /// background, chunks over the uplink give way to whatever else needs it; peers are asked
+    /// to send them so.
+    pub fn limit(&self, caps: &Caps, background: bool) {
+        self.shared.pacer.limit(caps, background);
         for link in self.shared.links().values() {
             link.end_if_paused();
         }
@@ -180,6 +183,7 @@ pub(crate) struct Shared {
     pub(crate) listeners: Mutex<Vec<Multiaddr>>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pacer: Arc<Pacer>,
+    pub(crate) sockets: Arc<Sockets>,
     stranger_block: Duration,
 }
 
@@ -192,6 +196,7 @@ impl Shared {
             listeners: Mutex::default(),
             traffic: Arc::default(),
             pacer: Arc::default(),
+            sockets: Arc::default(),
             stranger_block,
         }
     }

@@ -279,7 +279,7 @@ async fn reply(bytes: &[u8]) -> NetEvent {
         read = one.read_exact(&mut request) => { read.unwrap(); one }
         read = other.read_exact(&mut second) => { read.unwrap(); request = second; other }
     };
-    assert_eq!(frame::decode_request(&request), Ok(chunk()));
+    assert_eq!(frame::decode_request(&request), Ok((chunk(), false)));
     stream.write_all(bytes).await.unwrap();
     stream.flush().await.unwrap();
     victim
@@ -333,9 +333,9 @@ async fn a_request_of_unknown_kind_is_refused() {
     let mut hostile = Hostile::start(&victim);
     victim.up().await;
     let mut stream = hostile.open(Protocol::Chunk).await;
-    stream.write_all(&[7; frame::REQUEST_BYTES]).await.unwrap();
+    stream.write_all(&[8; frame::REQUEST_BYTES]).await.unwrap();
     stream.flush().await.unwrap();
-    assert!(victim.down().await.contains("unknown kind 7"));
+    assert!(victim.down().await.contains("unknown kind 8"));
 }
 
 #[tokio::test]
@@ -365,7 +365,9 @@ async fn more_chunk_streams_than_agreed_are_not_served() {
     for _ in 0..6 {
         let mut stream = hostile.open(Protocol::Chunk).await;
         let written = async {
-            stream.write_all(&frame::encode_request(chunk())).await?;
+            stream
+                .write_all(&frame::encode_request(chunk(), false))
+                .await?;
             stream.flush().await
         };
         // A stream that was turned away fails here or is never heard of.

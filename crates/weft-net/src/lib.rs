@@ -5,6 +5,7 @@
 //! is valid and who belongs to the mesh is the core's matter. The wire format
 //! is described in `docs/protocol.md`, "Peer protocols".
 
+mod background;
 mod behaviour;
 mod block;
 mod bounds;
@@ -26,7 +27,9 @@ mod on_link;
 mod outbox;
 mod pacer;
 mod session;
+mod socket;
 mod streams;
+mod tcp;
 mod traffic;
 mod transfer;
 

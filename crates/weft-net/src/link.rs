@@ -57,6 +57,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Whether the peer wants it to give way to other traffic.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.serve.background
+    }
+
     /// The peer waits for so long already that it should rather ask somebody else.
     pub(crate) fn is_late(&self) -> bool {
         self.serve.since.elapsed() >= bounds::SERVE_TIMEOUT
@@ -66,6 +71,8 @@ impl Reply {
 /// A request of the peer that is not yet answered in full.
 pub(crate) struct Serve {
     since: Instant,
+    /// The peer wants it to give way to other traffic.
+    background: bool,
     _permits: [OwnedSemaphorePermit; 2],
 }
 
@@ -102,6 +109,11 @@ impl Link {
     /// The cap of one direction.
     pub(crate) fn bucket(&self, direction: Direction) -> &Bucket {
         self.pacer.bucket(direction, self.path)
+    }
+
+    /// Whether what is asked for gives way to other traffic.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.pacer.gives_way(self.path)
     }
 
     /// Queues a message; never waits. Where a queue is full the link is closed.
@@ -205,7 +217,7 @@ impl Link {
     }
 
     /// Waits until this request of the peer has a place in the window.
-    pub(crate) async fn admit(&self, subject: Subject) {
+    pub(crate) async fn admit(&self, subject: Subject, background: bool) {
         let peers = self.serves.clone().acquire_owned().await;
         let alls = self.serves_of_all.clone().acquire_owned().await;
         let (Ok(peers), Ok(alls)) = (peers, alls) else {
@@ -213,6 +225,7 @@ impl Link {
         };
         let serve = Serve {
             since: Instant::now(),
+            background,
             _permits: [peers, alls],
         };
         lock(&self.serving).entry(subject).or_default().push(serve);

@@ -28,8 +28,7 @@ impl Net {
     /// back on the peers.
     pub fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), StartError> {
         let shared = Arc::new(Shared::new(config.stranger_block));
-        let mut swarm =
-            behaviour::swarm(&config, shared.blocked.clone(), shared.admissions.clone())?;
+        let mut swarm = behaviour::swarm(&config, &shared)?;
         for address in &config.listen {
             listen(&mut swarm, address)?;
         }

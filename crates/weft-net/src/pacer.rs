@@ -4,7 +4,10 @@
 //! multiplexer and TCP add, some 3 %, comes on top.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,17 +23,24 @@ pub(crate) struct Pacer {
     fetch_wan: Bucket,
     serve_lan: Bucket,
     serve_wan: Bucket,
+    background: AtomicBool,
 }
 
 impl Pacer {
     /// Other caps from now on, also for chunks under way.
-    pub(crate) fn limit(&self, caps: &Caps) {
+    pub(crate) fn limit(&self, caps: &Caps, background: bool) {
+        self.background.store(background, Ordering::Relaxed);
         for direction in [Direction::Fetch, Direction::Serve] {
             for path in [Path::Lan, Path::Wan] {
                 self.bucket(direction, path)
                     .set_rate(caps.of(direction, path), Instant::now());
             }
         }
+    }
+
+    /// Whether chunks over this path give way to other traffic: only the uplink has any.
+    pub(crate) fn gives_way(&self, path: Path) -> bool {
+        path == Path::Wan && self.background.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bucket(&self, direction: Direction, path: Path) -> &Bucket {
@@ -267,7 +277,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn many_streams_share_one_cap_and_a_change_counts_at_once() {
         let pacer = Arc::new(Pacer::default());
-        pacer.limit(&caps(4_000_000));
+        pacer.limit(&caps(4_000_000), false);
         let moved = streams(&pacer, 20);
         let passed = async |time: Duration| {
             let (before, start) = (*lock(&moved), Instant::now());
@@ -276,14 +286,14 @@ mod tests {
         };
         let rate = passed(Duration::from_secs(2)).await;
         assert!((3.88e6..4.12e6).contains(&rate), "{rate}");
-        pacer.limit(&caps(0));
+        pacer.limit(&caps(0), false);
         passed(Duration::from_millis(50)).await;
         let rate = passed(Duration::from_millis(200)).await;
         assert!(rate < 1.0, "{rate} while nothing may pass");
-        pacer.limit(&caps(1_000_000));
+        pacer.limit(&caps(1_000_000), false);
         let rate = passed(Duration::from_secs(2)).await;
         assert!((0.95e6..1.05e6).contains(&rate), "{rate}");
-        pacer.limit(&Caps::default());
+        pacer.limit(&Caps::default(), false);
         let rate = passed(Duration::from_millis(200)).await;
         assert!(rate > 20e6, "{rate} without a cap");
     }
@@ -291,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn the_other_buckets_are_not_touched() {
         let pacer = Pacer::default();
-        pacer.limit(&caps(0));
+        pacer.limit(&caps(0), false);
         let open = [
             (Direction::Fetch, Path::Lan),
             (Direction::Fetch, Path::Wan),
@@ -323,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn few_are_under_way_at_once_where_the_cap_is_low() {
         let pacer = Pacer::default();
-        pacer.limit(&caps(2 * bounds::PACED_BYTES_PER_SEC_LEAST));
+        pacer.limit(&caps(2 * bounds::PACED_BYTES_PER_SEC_LEAST), false);
         let bucket = pacer.bucket(Direction::Serve, Path::Wan);
         let (one, _two) = (bucket.turn().await, bucket.turn().await);
         let waited = tokio::time::timeout(Duration::from_millis(20), bucket.turn()).await;

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     bounds, event::NetEvent, fault::LinkFault, handle::Shared, identity, link::Link,
-    streams::Protocol, transfer,
+    socket::Socket, streams::Protocol, transfer,
 };
 
 /// Everything a session needs from the network loop.
@@ -36,7 +36,8 @@ pub(crate) struct Session {
 
 /// A stream that came to stand.
 pub(crate) enum Opened {
-    Inbound(Protocol, Stream),
+    /// With the TCP connection that it is on.
+    Inbound(Protocol, Stream, Option<Arc<Socket>>),
     Outbound(Protocol, Stream),
 }
 
@@ -187,14 +188,14 @@ impl Session {
     fn spawn(&self, tasks: &mut Tasks, opened: Opened) {
         let (link, events, stall) = (self.link.clone(), self.events.clone(), self.stall);
         match opened {
-            Opened::Inbound(Protocol::Control, stream) => {
+            Opened::Inbound(Protocol::Control, stream, _) => {
                 tasks.spawn(transfer::read_control(stream, link, events, stall))
             }
-            Opened::Inbound(Protocol::Chunk, stream) => {
+            Opened::Inbound(Protocol::Chunk, stream, socket) => {
                 tasks.spawn(async move {
                     // the peer may know before this node does that both are members
                     link.admitted().await;
-                    transfer::serve_chunks(stream, link, events, stall).await
+                    transfer::serve_chunks(stream, link, socket, events, stall).await
                 })
             }
             Opened::Outbound(Protocol::Chunk, stream) => {

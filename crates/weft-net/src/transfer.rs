@@ -18,7 +18,7 @@ use crate::{
     fault::LinkFault,
     frame::{self, Subject},
     link::{Link, Reply},
-    pacer::Turn,
+    socket::Socket,
 };
 
 type Events = mpsc::Sender<NetEvent>;
@@ -94,13 +94,14 @@ pub(crate) async fn request_chunks(
 pub(crate) async fn serve_chunks(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     link: Arc<Link>,
+    socket: Option<Arc<Socket>>,
     events: Events,
     stall: Duration,
 ) -> Result<Infallible, LinkFault> {
     let (reader, writer) = stream.split();
     tokio::select! {
         fault = read_requests(reader, &link, &events) => fault,
-        fault = write_replies(writer, &link, stall) => fault,
+        fault = write_replies(writer, &link, socket.as_deref(), stall) => fault,
     }
 }
 
@@ -111,7 +112,8 @@ async fn write_requests(
 ) -> Result<Infallible, LinkFault> {
     loop {
         let subject = link.requests.pop().await;
-        write(&mut writer, &frame::encode_request(subject), stall).await?;
+        let request = frame::encode_request(subject, link.gives_way());
+        write(&mut writer, &request, stall).await?;
         flush(&mut writer, stall).await?;
     }
 }
@@ -162,10 +164,10 @@ async fn read_requests(
             .read_exact(&mut request)
             .await
             .map_err(stream_fault)?;
-        let subject = frame::decode_request(&request)?;
+        let (subject, background) = frame::decode_request(&request)?;
         // While the window is full this waits, and further requests wait in the
         // peer's stream: that is the back-pressure.
-        link.admit(subject).await;
+        link.admit(subject, background).await;
         let message = match subject {
             Subject::Chunk(chunk) => Message::Get(chunk),
             Subject::Blob(hash) => Message::GetBlob(hash),
@@ -177,32 +179,42 @@ async fn read_requests(
 async fn write_replies(
     mut writer: impl AsyncWrite + Unpin,
     link: &Link,
+    socket: Option<&Socket>,
     stall: Duration,
 ) -> Result<Infallible, LinkFault> {
     loop {
         let mut next = Some(link.replies.pop().await);
         while let Some(reply) = next {
-            write_reply(&mut writer, &reply, link, stall).await?;
+            write_reply(&mut writer, &reply, link, socket, stall).await?;
             next = link.replies.try_pop();
         }
         flush(&mut writer, stall).await?;
     }
 }
 
-/// Under a cap only a few payloads are under way at once. Whoever would wait too long for
+/// Under a cap only a few payloads are under way at once, and one on a connection where it
+/// gives way to other traffic. Whoever would wait too long for
 /// its turn is told that there is nothing here.
 async fn write_reply(
     writer: &mut (impl AsyncWrite + Unpin),
     reply: &Reply,
     link: &Link,
+    socket: Option<&Socket>,
     stall: Duration,
 ) -> Result<(), LinkFault> {
     let bucket = link.bucket(Direction::Serve);
-    let (mut payload, mut turn) = (reply.payload.as_ref(), None);
+    let behind = || socket.filter(|_| reply.is_behind() || link.gives_way());
+    let (mut payload, mut turns) = (reply.payload.as_ref(), None);
     if payload.is_some() {
-        turn = Some(bucket.turn().await);
-        if turn.as_ref().is_some_and(Turn::is_capped) && reply.is_late() {
-            (payload, turn) = (None, None);
+        let lane = match behind() {
+            Some(socket) => Some(socket.lane.turn().await),
+            None => None,
+        };
+        let turn = bucket.turn().await;
+        let has_waited = turn.is_capped() || lane.is_some();
+        turns = Some((turn, lane));
+        if has_waited && reply.is_late() {
+            (payload, turns) = (None, None);
         }
     }
     let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
@@ -212,13 +224,19 @@ async fn write_reply(
     write(writer, &header, stall).await?;
     let mut rest = payload.map_or(&[][..], Bytes::as_ref);
     while !rest.is_empty() {
-        let (piece, later) = rest.split_at(rest.len().min(bucket.piece_bytes()));
+        let behind = behind();
+        let most = behind.map_or(usize::MAX, |socket| socket.lane.piece_bytes());
+        let (piece, later) = rest.split_at(rest.len().min(bucket.piece_bytes()).min(most));
+        if let Some(socket) = behind {
+            let round_trip = || socket.round_trip();
+            socket.lane.pay(piece.len(), round_trip).await;
+        }
         bucket.pay(piece.len()).await;
         write(writer, piece, stall).await?;
         link.traffic.sent(link.path, piece.len());
         rest = later;
     }
-    drop(turn);
+    drop(turns);
     Ok(())
 }
 

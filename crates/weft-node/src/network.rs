@@ -99,8 +99,8 @@ impl Network {
         self.handle.disconnect(peer, reason);
     }
 
-    pub(crate) fn limit(&self, caps: &Caps) {
-        self.handle.limit(caps);
+    pub(crate) fn limit(&self, caps: &Caps, background: bool) {
+        self.handle.limit(caps, background);
     }
 
     pub(crate) fn traffic(&self) -> TrafficReport {

@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Renew the subject's section of docs/benchmarks.md.
     #[arg(long)]
     write: bool,
-    /// With fidelity: only this story.
+    /// With fidelity: only this story; with limits: only `caps` or `background`.
     #[arg(long)]
     case: Option<String>,
     /// With transfer, fidelity, swarm and site: how often each is played; the middle counts.
@@ -66,7 +66,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("demo", |_| demo::run()),
     ("sim", |_| sim::run()),
     ("fidelity", fidelity::run),
-    ("limits", |_| limits::run()),
+    ("limits", limits::run),
     ("swarm", swarm::run),
     ("swarm-many", swarm::run_many),
     ("swarm-killed", swarm::run_killed),

@@ -98,7 +98,7 @@ impl World {
             }
             Output::Enroll(operation, request) => self.enroll(index, operation, &request),
             // virtual transfers are as fast as their links; the core asks for no more
-            Output::Limit(_) => {}
+            Output::Limit { .. } => {}
             Output::Event(event) => self.tell(index, event),
         }
     }

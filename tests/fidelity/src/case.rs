@@ -29,6 +29,11 @@ pub enum Happening {
     Cut(usize),
     /// It passes again.
     Mend(usize),
+    /// A place's LAN falls into halves that do not hear each other; both still reach the
+    /// uplink. Real nodes only.
+    Split(usize),
+    /// The halves hear each other again.
+    Join(usize),
     /// The node's process is killed.
     Kill(usize),
     /// The node starts, for the first time or again.

@@ -37,6 +37,22 @@ pub fn smallest() -> Case {
     }
 }
 
+/// A place of four nodes behind a thin uplink, whose LAN falls into halves in the middle of a
+/// fetch and comes together again before its end.
+pub fn split_site() -> Case {
+    Case {
+        name: "split",
+        about: "a publisher's site, and one of 4 nodes behind 2 Mbit/s that is split for 4 s",
+        places: places(2, 4, 2, 2, 20),
+        happenings: vec![
+            (2 * SECOND, Happening::Split(1)),
+            (6 * SECOND, Happening::Join(1)),
+        ],
+        limit: 120 * SECOND,
+        ..story()
+    }
+}
+
 /// One LAN: a publisher, and so many others that want what it has.
 pub fn swarm(leechers: usize, line_megabits: u64, release_mib: usize) -> Case {
     let mut case = lan();

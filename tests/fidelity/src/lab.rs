@@ -27,6 +27,8 @@ const BURST_MS: u64 = 5;
 const BURST_BYTES_LEAST: u64 = 8_000;
 /// What waits before a bucket: a common router's buffer.
 const BUFFER_MS: u64 = 100;
+/// A hardware address of nobody.
+const NOBODY: &str = "02:77:77:77:77:77";
 /// The congestion control of all nodes: Linux's default.
 const CONGESTION: &str = "cubic";
 
@@ -96,6 +98,28 @@ impl Lab {
         }
         for node in &self.nodes {
             limit(node, "eth0", case.line_bytes_per_sec)?;
+        }
+        Ok(())
+    }
+
+    /// The halves of a place's LAN do not hear each other, or do so again: what one says to
+    /// the other goes to an address that nobody has.
+    pub(crate) fn part(&self, case: &Case, place: usize, apart: bool) -> Result<()> {
+        let first: usize = case.places[..place].iter().map(|place| place.nodes).sum();
+        let nodes = case.places[place].nodes;
+        for number in 0..nodes {
+            for other in 0..nodes {
+                if (number < nodes / 2) == (other < nodes / 2) {
+                    continue;
+                }
+                let other = address(place, other);
+                let words = if apart {
+                    format!("neighbour replace {other} lladdr {NOBODY} dev eth0 nud permanent")
+                } else {
+                    format!("neighbour del {other} dev eth0")
+                };
+                self.nodes[first + number].ip(&words)?;
+            }
         }
         Ok(())
     }

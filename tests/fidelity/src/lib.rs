@@ -8,6 +8,7 @@
 //! namespaces, which go when a run ends, however it ends.
 
 mod api;
+mod background;
 mod case;
 mod cases;
 mod compare;
@@ -28,8 +29,9 @@ mod torrent;
 mod wire;
 
 pub use api::ask;
+pub use background::{Shared, uplink_shared};
 pub use case::{Case, Happening, Place};
-pub use cases::{all, sites, smallest, swarm};
+pub use cases::{all, sites, smallest, split_site, swarm};
 pub use compare::{Comparison, Limits};
 pub use lab::obstacle;
 pub use limits::{Kept, Way, cap_kept};

@@ -423,6 +423,8 @@ impl<'a> Fleet<'a> {
         match happening {
             Happening::Cut(place) => self.lab.wire().cut(place, true),
             Happening::Mend(place) => self.lab.wire().cut(place, false),
+            Happening::Split(place) => self.lab.part(self.case, place, true)?,
+            Happening::Join(place) => self.lab.part(self.case, place, false)?,
             Happening::Kill(node) => self.kill(node)?,
             Happening::Start(node) => {
                 self.killed.retain(|killed| *killed != node);

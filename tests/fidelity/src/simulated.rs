@@ -29,6 +29,14 @@ pub fn run(
         "{} releases are needed",
         case.releases
     );
+    let splits = |happening: &Happening| matches!(happening, Happening::Split(_));
+    ensure!(
+        !case
+            .happenings
+            .iter()
+            .any(|(_, happening)| splits(happening)),
+        "virtual LANs do not fall apart"
+    );
     let mut admin = Admin::new(seed);
     let mut world = World::with_network(seed, admin.mesh_id(), model);
     let sites: Vec<usize> = case
@@ -196,6 +204,7 @@ impl Tally {
         }
     }
 
+    /// What [`run`] lets in.
     fn happen(&mut self, world: &mut World, case: &Case, happening: Happening, sites: &[usize]) {
         match happening {
             Happening::Cut(place) => world.silence(sites[place]),
@@ -214,6 +223,7 @@ impl Tally {
                     self.kill(world, node);
                 }
             }
+            Happening::Split(_) | Happening::Join(_) => {}
             Happening::StartKilled => {
                 for node in std::mem::take(&mut self.killed) {
                     world.start(node);

@@ -53,13 +53,13 @@ async fn rate(second: &NetHandle, time: Duration) -> f64 {
 async fn keeps(limited: &NetHandle, second: &NetHandle, caps: Caps) {
     let free = rate(second, Duration::from_millis(300)).await;
     assert!(free > 10.0 * RATE as f64, "{free} without a cap");
-    limited.limit(&caps);
+    limited.limit(&caps, false);
     // what the connection itself holds still comes: a window of each stream
     sleep(Duration::from_secs(1)).await;
     let capped = rate(second, Duration::from_secs(3)).await;
     let of_cap = capped / RATE as f64;
     assert!((0.95..1.03).contains(&of_cap), "{of_cap} of the cap");
-    limited.limit(&Caps::default());
+    limited.limit(&Caps::default(), false);
     sleep(Duration::from_millis(200)).await;
     let free = rate(second, Duration::from_millis(500)).await;
     assert!(free > 5.0 * RATE as f64, "{free} without a cap again");
@@ -93,8 +93,8 @@ async fn a_cap_on_the_uplink_leaves_the_lan_alone() {
         serve_bytes_per_sec: Some(RATE),
         ..Caps::default()
     };
-    first.limit(&caps);
-    second.limit(&caps);
+    first.limit(&caps, false);
+    second.limit(&caps, false);
     sleep(Duration::from_millis(200)).await;
     let free = rate(&second, Duration::from_millis(500)).await;
     assert!(free > 5.0 * RATE as f64, "{free} on the LAN");

@@ -18,6 +18,7 @@ pub(super) const KEYS: &[&str] = &[
     "lan_serve",
     "timetable",
     "metered",
+    "background",
 ];
 
 #[derive(Deserialize, Default)]
@@ -30,6 +31,8 @@ pub(super) struct RawLimit {
     timetable: Vec<String>,
     #[serde(default)]
     metered: bool,
+    #[serde(default)]
+    background: bool,
 }
 
 impl RawLimit {
@@ -60,6 +63,7 @@ impl RawLimit {
             caps,
             timetable,
             metered: self.metered,
+            background: self.background,
         };
         limits.check().map_err(|error| refuse(error.to_string()))?;
         Ok(limits)
@@ -101,5 +105,10 @@ pub(super) fn write(text: &mut String, limits: &Limits) {
         text,
         "# whether the uplink is metered: nothing but heads and records crosses it\nmetered = {}",
         limits.metered
+    );
+    let _ = writeln!(
+        text,
+        "# whether chunks over the uplink give way to whatever else needs it\nbackground = {}",
+        limits.background
     );
 }

@@ -54,9 +54,9 @@ impl Shell {
                 self.operations += 1;
                 self.enroll(operation, request);
             }
-            Output::Limit(caps) => {
+            Output::Limit { caps, background } => {
                 if let Some(network) = &self.network {
-                    network.limit(&caps);
+                    network.limit(&caps, background);
                 }
             }
             Output::Event(event) => self.event(event),

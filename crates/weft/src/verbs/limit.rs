@@ -18,12 +18,15 @@ use crate::{
 /// ends; node.toml says with what it begins.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  weft limit\n  weft limit --fetch-cap 2MB/s --serve-cap none\n  weft limit --metered on\n  weft limit --timetable \"22:00-06:00 unlimited\" --timetable \"mon-fri 08:00-18:00 fetch 200kB/s serve paused\""
+    after_help = "Examples:\n  weft limit\n  weft limit --fetch-cap 2MB/s --serve-cap none\n  weft limit --metered on\n  weft limit --background on\n  weft limit --timetable \"22:00-06:00 unlimited\" --timetable \"mon-fri 08:00-18:00 fetch 200kB/s serve paused\""
 )]
 pub(crate) struct Limit {
     /// Whether the uplink is metered: nothing but heads and records crosses it
     #[arg(long, value_name = "WHEN")]
     metered: Option<Switch>,
+    /// Whether chunks over the uplink give way to whatever else needs it, both ways
+    #[arg(long, value_name = "WHEN")]
+    background: Option<Switch>,
     /// Hours with other caps over the uplink, in local time, instead of those before; may be
     /// given more than once, and the first that holds counts; none for no such hours
     #[arg(long, value_name = "WINDOW", value_parser = window)]
@@ -56,11 +59,17 @@ impl Limit {
         let client = context.client()?;
         let refused = |error| context.client_refused(&error);
         let mut limits = client.status().map_err(refused)?.node.limits;
-        let is_asked = self.metered.is_none() && self.timetable.is_empty() && !self.caps.is_given();
+        let is_asked = self.metered.is_none()
+            && self.background.is_none()
+            && self.timetable.is_empty()
+            && !self.caps.is_given();
         if !is_asked {
             self.caps.change(&mut limits.caps);
             if let Some(switch) = self.metered {
                 limits.metered = switch == Switch::On;
+            }
+            if let Some(switch) = self.background {
+                limits.background = switch == Switch::On;
             }
             if !self.timetable.is_empty() {
                 let windows = self.timetable.iter();
@@ -93,10 +102,11 @@ fn rows(report: &Report<'_>) -> Vec<(&'static str, String)> {
     if !windows.is_empty() {
         rows.push(("timetable", windows.join("\n           ")));
     }
-    rows.push((
-        "metered",
-        if report.limits.metered { "yes" } else { "no" }.to_owned(),
-    ));
+    let switches = [
+        ("metered", report.limits.metered),
+        ("background", report.limits.background),
+    ];
+    rows.extend(switches.map(|(name, on)| (name, if on { "yes" } else { "no" }.to_owned())));
     if let Some(by) = report.limited_by {
         rows.push(("now", limits::now(&report.caps, by)));
     }

@@ -42,6 +42,7 @@ impl Figure {
         self
     }
 
+    /// What it should reach.
     pub(crate) fn at_least(mut self, goal: f64) -> Self {
         self.goal = Some(format!("≥ {goal}"));
         self.meets = Some(self.value >= goal);

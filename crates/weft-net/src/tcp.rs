@@ -1,0 +1,127 @@
+//! The TCP transport: TLS 1.3 or Noise, yamux, and sockets that links can find.
+
+use std::{io, sync::Arc, vec};
+
+use futures::{
+    AsyncRead, AsyncWrite, FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, Either},
+};
+use libp2p::{
+    PeerId, Transport as _,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::Boxed,
+        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version},
+    },
+    identity::Keypair,
+    noise, tcp, tls, yamux,
+};
+
+use crate::{
+    bounds,
+    config::{Security, StartError},
+    socket::Sockets,
+};
+
+/// Connections are secured, carry many streams, and are known to `sockets`.
+pub(crate) fn transport(
+    keypair: &Keypair,
+    security: Security,
+    sockets: Arc<Sockets>,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+    let refused = |error: &dyn ToString| StartError::Transport(error.to_string());
+    let tls = match security {
+        Security::TlsPreferred => Some(tls::Config::new(keypair).map_err(|e| refused(&e))?),
+        Security::NoiseOnly => None,
+    };
+    let noise = noise::Config::new(keypair).map_err(|e| refused(&e))?;
+    let mut multiplexer = yamux::Config::default();
+    multiplexer.set_max_num_streams(bounds::STREAMS_PER_CONNECTION);
+    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .map(move |stream, point| sockets.adopt(stream, &point))
+        .upgrade(Version::V1Lazy)
+        .authenticate(Secure { tls, noise })
+        .multiplex(multiplexer)
+        .timeout(bounds::CONNECT_TIMEOUT)
+        .boxed();
+    Ok(transport)
+}
+
+/// TLS where it is to be had, else Noise.
+#[derive(Clone)]
+struct Secure {
+    tls: Option<tls::Config>,
+    noise: noise::Config,
+}
+
+type Secured<C> = Either<tls::TlsStream<C>, noise::Output<C>>;
+type Handshake<C> = BoxFuture<'static, io::Result<(PeerId, Secured<C>)>>;
+
+impl UpgradeInfo for Secure {
+    type Info = &'static str;
+    type InfoIter = vec::IntoIter<&'static str>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        let tls = self.tls.iter().flat_map(UpgradeInfo::protocol_info);
+        let all: Vec<_> = tls.chain(self.noise.protocol_info()).collect();
+        all.into_iter()
+    }
+}
+
+impl Secure {
+    /// The one that was agreed on.
+    fn agreed(self, name: &str) -> Either<tls::Config, noise::Config> {
+        match self.tls {
+            Some(tls) if tls.protocol_info().any(|own| own == name) => Either::Left(tls),
+            _ => Either::Right(self.noise),
+        }
+    }
+}
+
+impl<C> InboundConnectionUpgrade<C> for Secure
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = (PeerId, Secured<C>);
+    type Error = io::Error;
+    type Future = Handshake<C>;
+
+    fn upgrade_inbound(self, connection: C, name: Self::Info) -> Self::Future {
+        match self.agreed(name) {
+            Either::Left(tls) => tls
+                .upgrade_inbound(connection, name)
+                .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
+                .map_err(io::Error::other)
+                .boxed(),
+            Either::Right(noise) => noise
+                .upgrade_inbound(connection, name)
+                .map_ok(|(peer, stream)| (peer, Either::Right(stream)))
+                .map_err(io::Error::other)
+                .boxed(),
+        }
+    }
+}
+
+impl<C> OutboundConnectionUpgrade<C> for Secure
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = (PeerId, Secured<C>);
+    type Error = io::Error;
+    type Future = Handshake<C>;
+
+    fn upgrade_outbound(self, connection: C, name: Self::Info) -> Self::Future {
+        match self.agreed(name) {
+            Either::Left(tls) => tls
+                .upgrade_outbound(connection, name)
+                .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
+                .map_err(io::Error::other)
+                .boxed(),
+            Either::Right(noise) => noise
+                .upgrade_outbound(connection, name)
+                .map_ok(|(peer, stream)| (peer, Either::Right(stream)))
+                .map_err(io::Error::other)
+                .boxed(),
+        }
+    }
+}
