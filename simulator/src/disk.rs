@@ -20,8 +20,12 @@ pub struct VirtualDisk {
     channels: Vec<VirtualSlots>,
     clock: Option<TimeFloor>,
     rotted: bool,
+    /// Files were used so many times: the marks of the last uses.
+    uses: u64,
     /// Writes fail with "no space" while this is set.
     pub full: bool,
+    /// Most bytes of all files together; none: no bound.
+    pub quota_bytes: Option<u64>,
     /// Chunk writes since the beginning.
     pub chunk_writes: u64,
     /// Of these, chunks whose durability had been acknowledged and that were whole.
@@ -38,6 +42,8 @@ struct VirtualFile {
     /// Chunks that are present and not what the map says, and what they are.
     strange: Vec<(u32, Hash)>,
     complete: bool,
+    /// Of the use that it had last.
+    used: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +69,7 @@ impl VirtualDisk {
             synced: ChunkSet::full(chunks),
             strange: Vec::new(),
             complete: true,
+            used: 0,
         };
         self.files.retain(|other| other.file != release.file);
         self.files.push(file);
@@ -94,6 +101,7 @@ impl VirtualDisk {
             length: state.length,
             map: Arc::clone(&state.map),
             complete: state.complete,
+            used_s: state.used,
         });
         let mut files: Vec<RestoredFile> = files.collect();
         files.sort_by_key(|file| file.file);
@@ -250,10 +258,7 @@ impl VirtualDisk {
                 Outcome::Digest(if whole { file } else { Hash::of(b"torn") })
             }
             Disk::Collect { keep } => self.collect(&keep),
-            _ if self.full => Outcome::Failed(Failure {
-                kind: FailureKind::DiskFull,
-                text: "the virtual disk is full".to_owned(),
-            }),
+            _ if self.full => no_room(None),
             Disk::SaveRecords(envelopes) => {
                 let shared = envelopes.iter().map(|envelope| pool.record(envelope));
                 self.records.extend(shared);
@@ -263,10 +268,19 @@ impl VirtualDisk {
                 self.put_blob(hash, payload);
                 Outcome::Written
             }
-            Disk::OpenFile { file, length, map } => {
-                Outcome::Opened(self.open(file, length, pool.file(file, &map).1))
-            }
+            Disk::OpenFile { file, length, map } => match self.lacking_bytes(&file, length) {
+                0 => Outcome::Opened(self.open(file, length, pool.file(file, &map).1)),
+                lacking_bytes => no_room(Some(lacking_bytes)),
+            },
             Disk::ApplyDelta(plan) => Outcome::Opened(self.make(&plan)),
+            // as the real one does
+            Disk::WriteChunk { chunk, .. } if self.file(&chunk.file).is_none() => {
+                Outcome::Failed(Failure {
+                    kind: FailureKind::Disk,
+                    lacking_bytes: None,
+                    text: format!("file {} is not open", chunk.file),
+                })
+            }
             Disk::WriteChunk { chunk, payload } => {
                 self.write(chunk, payload.digest);
                 Outcome::Written
@@ -277,6 +291,7 @@ impl VirtualDisk {
             }
             Disk::CompleteFile(file) => {
                 self.sync(&file);
+                self.mark_used(&[file]);
                 if let Some(state) = self.file_mut(&file) {
                     state.complete = true;
                 }
@@ -284,20 +299,23 @@ impl VirtualDisk {
             }
             Disk::Stage(plan) => {
                 let channel = plan.channel.clone();
-                self.slots_mut(channel).staged = Some(pool.plan(plan));
+                let before = self.slots_mut(channel).staged.replace(pool.plan(plan));
+                self.retire(before);
                 Outcome::Staged
             }
             Disk::Activate(channel) => {
                 let slots = self.slots_mut(channel);
-                slots.previous = slots.active.take();
-                slots.active = slots.staged.take();
+                let active = std::mem::replace(&mut slots.active, slots.staged.take());
+                let retired = std::mem::replace(&mut slots.previous, active);
+                self.retire(retired);
                 Outcome::Switched
             }
             Disk::GoBack(channel) => {
                 let slots = self.slots_mut(channel);
                 let dropped = slots.active.take();
-                slots.failed.extend(dropped.map(|slot| slot.head));
+                slots.failed.extend(dropped.iter().map(|slot| slot.head));
                 slots.active = slots.previous.take();
+                self.retire(dropped);
                 Outcome::Switched
             }
             Disk::Withdraw {
@@ -306,10 +324,14 @@ impl VirtualDisk {
                 failed,
             } => {
                 let slots = self.slots_mut(channel);
-                let dropped = slots.active.take().filter(|_| failed);
-                slots.failed.extend(dropped.map(|slot| slot.head));
-                let previous = slots.previous.take();
-                slots.active = previous.filter(|_| !both);
+                let dropped = slots.active.take();
+                let failed = dropped.iter().filter(|_| failed);
+                slots.failed.extend(failed.map(|slot| slot.head));
+                let mut previous = slots.previous.take();
+                if !both {
+                    slots.active = previous.take();
+                }
+                self.retire(dropped.into_iter().chain(previous));
                 Outcome::Switched
             }
             Disk::SaveClock(clock) => {
@@ -319,10 +341,44 @@ impl VirtualDisk {
             Disk::DropStaged(channel) => {
                 let slots = self.slots_mut(channel);
                 let dropped = slots.staged.take();
-                slots.failed.extend(dropped.map(|slot| slot.head));
+                slots.failed.extend(dropped.iter().map(|slot| slot.head));
+                self.retire(dropped);
                 Outcome::Switched
             }
         }
+    }
+
+    /// By how much too little the quota leaves for a file of this length.
+    fn lacking_bytes(&self, file: &Hash, length: u64) -> u64 {
+        let others = self.files.iter().filter(|other| other.file != *file);
+        let others_bytes: u64 = others.map(|other| other.length).sum();
+        let quota_bytes = self.quota_bytes.unwrap_or(u64::MAX);
+        others_bytes
+            .saturating_add(length)
+            .saturating_sub(quota_bytes)
+    }
+
+    /// They were of use until now.
+    fn retire(&mut self, plans: impl IntoIterator<Item = Arc<SlotPlan>>) {
+        for plan in plans {
+            let files: Vec<Hash> = plan.files.iter().map(|(_, file)| *file).collect();
+            self.mark_used(&files);
+        }
+    }
+
+    fn mark_used(&mut self, files: &[Hash]) {
+        self.uses += 1;
+        let used = self.uses;
+        let states = self.files.iter_mut();
+        for state in states.filter(|state| files.contains(&state.file)) {
+            state.used = used;
+        }
+    }
+
+    /// Files that would go if only these were kept, but for what lies in slots.
+    pub(crate) fn files_beside(&self, keep: &BTreeSet<Hash>) -> Vec<Hash> {
+        let files = self.files.iter().map(|state| state.file);
+        files.filter(|file| !keep.contains(file)).collect()
     }
 
     fn collect(&mut self, keep: &BTreeSet<Hash>) -> Outcome<Virtual> {
@@ -432,6 +488,7 @@ impl VirtualDisk {
                 map: Arc::clone(&map),
                 strange: Vec::new(),
                 complete: false,
+                used: 0,
             });
         }
         let mut found = Vec::new();
@@ -462,6 +519,14 @@ impl VirtualDisk {
             state.synced.copy_from(&state.present);
         }
     }
+}
+
+fn no_room(lacking_bytes: Option<u64>) -> Outcome<Virtual> {
+    Outcome::Failed(Failure {
+        kind: FailureKind::DiskFull,
+        lacking_bytes,
+        text: "the virtual disk is full".to_owned(),
+    })
 }
 
 impl VirtualFile {

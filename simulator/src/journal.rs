@@ -68,6 +68,8 @@ pub enum Change {
         /// Because it failed; else because it may no longer answer.
         failed: bool,
     },
+    /// The node had these files deleted.
+    Collected(Vec<Hash>),
     /// A chunk was sent.
     Sent {
         /// To whom.
@@ -137,6 +139,11 @@ impl Journal {
                 envelopes: envelopes.clone(),
                 kept: false,
             }),
+            Disk::Collect { keep } => {
+                let files = disk.files_beside(keep);
+                self.add(at_us, node, Change::Collected(files));
+                None
+            }
             _ if disk.full => None,
             Disk::WriteChunk { chunk, payload } => {
                 let (chunk, digest) = (*chunk, payload.digest);

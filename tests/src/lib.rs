@@ -233,22 +233,27 @@ impl Site {
 
     /// Packs the demo's model in this version; the bundle's path.
     pub fn pack(&self, version: &str) -> String {
-        self.pack_from(version, &[])
+        self.pack_from(version, version, "q8_0", &[])
     }
 
     /// The same; nodes that have this bundle's release fetch a delta.
     pub fn pack_on(&self, version: &str, base: &str) -> String {
-        self.pack_from(version, &["--base", base])
+        self.pack_from(version, version, "q8_0", &["--base", base])
     }
 
-    fn pack_from(&self, version: &str, base: &[&str]) -> String {
+    /// The demo's model in one version and quantization, under the name of another version.
+    pub fn pack_as(&self, version: &str, of: &str, quantization: &str) -> String {
+        self.pack_from(version, of, quantization, &[])
+    }
+
+    fn pack_from(&self, version: &str, of: &str, quantization: &str, base: &[&str]) -> String {
         let bundle = self
             .path(&format!("{version}.weft"))
             .to_string_lossy()
             .into_owned();
-        let source = asset(version).to_string_lossy().into_owned();
+        let source = asset(of).to_string_lossy().into_owned();
         let name = ["--name", "incident", "--version", version];
-        let flags = ["--quantization", "q8_0", "--out", &bundle];
+        let flags = ["--quantization", quantization, "--out", &bundle];
         self.json(
             "pack",
             &[&["release", "pack", &source][..], &name, &flags, base].concat(),

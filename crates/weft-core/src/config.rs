@@ -1,6 +1,6 @@
 //! What a node is told at its creation, and what it tells about itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use weft_record::{ChunkMap, Hash, JoinRequest, MeshId, Name, RecordId, TimeFloor};
@@ -40,7 +40,7 @@ pub struct Config {
     /// Nothing new is activated while the newest root has run out; else it is only told.
     pub refuse_new_when_stale: bool,
     /// Releases whose files stay, whatever the channels say.
-    pub pinned: Vec<RecordId>,
+    pub pinned: BTreeSet<RecordId>,
 }
 
 /// Measured facts that a release's requirements are held against.
@@ -80,6 +80,9 @@ pub struct RestoredFile {
     pub map: Arc<ChunkMap>,
     /// Whether the core once compared its digest and marked it complete.
     pub complete: bool,
+    /// When it came or was last in a slot, in seconds since 1970, as the store read its clock;
+    /// what rises with each use where that clock does not. 0: not known.
+    pub used_s: u64,
 }
 
 /// What a node tells about itself. No prompt, no answer, nothing of other nodes' counters.

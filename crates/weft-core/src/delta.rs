@@ -132,7 +132,12 @@ impl<P: Payload> Node<P> {
                 base,
                 delta: came,
             };
-            self.disk(Pending::ApplyDelta(file), Disk::ApplyDelta(plan));
+            let pending = Pending::ApplyDelta {
+                file,
+                base,
+                delta: came,
+            };
+            self.disk(pending, Disk::ApplyDelta(plan));
         }
     }
 

@@ -134,8 +134,10 @@ impl<P: Payload> Node<P> {
             self.retry_open(file, &outcome);
             return;
         }
+        let used_s = self.used_now_s();
         if let Some(state) = self.files.get_mut(&file) {
             state.phase = FilePhase::Complete;
+            state.used_s = used_s;
             state.sync_due_us = None;
         }
         self.unwant(file);
@@ -264,7 +266,12 @@ impl<P: Payload> Node<P> {
         }
         for (file, phase) in to_retry {
             if phase == FilePhase::Opening {
-                self.open_file(file);
+                // a newer release may have taken its place, and need the room
+                if self.is_wanted_file(&file) {
+                    self.open_file(file);
+                } else {
+                    self.rest(file);
+                }
             }
         }
     }

@@ -38,6 +38,8 @@ pub(crate) struct FileState {
     pub(crate) retry_us: Option<u64>,
     /// The whole differed once and every chunk was hashed again.
     pub(crate) looked_again: bool,
+    /// When it came or was last in a slot: what was used longest ago makes room first.
+    pub(crate) used_s: u64,
     /// Whether it is made from a delta.
     pub(crate) delta: DeltaUse,
     pub(crate) figures: FileFigures,
@@ -87,6 +89,7 @@ impl FilePhase {
 impl FileState {
     pub(crate) fn restored(file: &RestoredFile) -> Self {
         let mut state = Self::new(file.length, Arc::clone(&file.map), FilePhase::Dormant);
+        state.used_s = file.used_s;
         if file.complete {
             state.held = Bits::full(file.map.chunks.len());
             state.phase = FilePhase::Complete;
@@ -152,6 +155,7 @@ impl FileState {
             syncing: false,
             retry_us: None,
             looked_again: false,
+            used_s: 0,
             delta: DeltaUse::default(),
             figures: FileFigures::default(),
         }

@@ -78,8 +78,9 @@ impl<P: Payload> Node<P> {
         let Some(target) = &channel.target else {
             return;
         };
-        channel.slots.staged = Some(target.plan.clone());
         let plan = target.plan.clone();
+        let before = channel.slots.staged.replace(plan.clone());
+        self.retire(before);
         self.set_phase(&name, Phase::Probing, "");
         self.probe(SlotKind::Staged, plan);
     }
@@ -133,8 +134,8 @@ impl<P: Payload> Node<P> {
         let Some(channel) = self.channels.get_mut(&name) else {
             return;
         };
-        channel.slots.previous = channel.slots.active.take();
-        channel.slots.active = channel.slots.staged.take();
+        let active = std::mem::replace(&mut channel.slots.active, channel.slots.staged.take());
+        let retired = std::mem::replace(&mut channel.slots.previous, active);
         channel.soak_due_us = Some(soak_due_us);
         let Some(target) = channel.target.as_mut() else {
             return;
@@ -142,6 +143,7 @@ impl<P: Payload> Node<P> {
         target.busy = false;
         target.done = true;
         let (release, seq) = (target.plan.release, target.seq);
+        self.retire(retired);
         self.set_phase(&name, Phase::Soaking, "");
         self.event(Event::Activated {
             channel: name.clone(),
@@ -160,10 +162,12 @@ impl<P: Payload> Node<P> {
             return;
         };
         channel.switching = false;
-        if let Some(slot) = channel.slots.staged.take() {
+        let dropped = channel.slots.staged.take();
+        if let Some(slot) = &dropped {
             remember_failed(&mut channel.slots, slot.head);
         }
         channel.target = None;
+        self.retire(dropped);
         self.retarget(&name);
         self.advance(&name);
     }

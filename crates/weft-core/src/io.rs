@@ -65,6 +65,20 @@ pub enum Command {
     /// The model in the active slot of this channel misbehaved while it answered
     /// (non-finite logits, a file that no longer reads): probe it again now.
     Suspect(Name),
+    /// The files of these releases stay, in place of those of the last such command and of
+    /// [`crate::Config::pinned`].
+    Pin(BTreeSet<RecordId>),
+    /// Delete what nothing needs; see [`crate::Node::stock`] for what that would be.
+    Collect(Wish),
+}
+
+/// How much the owner wants collected; nothing said is all that nothing needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// No more than frees so many bytes, the least useful first.
+    pub bytes: Option<u64>,
+    /// Only what was not used since then, in seconds since 1970.
+    pub unused_since_s: Option<u64>,
 }
 
 /// What a driver must do next. Every variant with an [`OpId`] is answered by
@@ -178,9 +192,10 @@ pub enum Disk<P> {
     /// Keep what the node knows of time, in place of what was kept before; durable before
     /// the answer [`Outcome::Saved`]. It comes back in [`crate::Restored::clock`].
     SaveClock(TimeFloor),
-    /// Delete every file but these, with its chunk map, and every slot that is neither active,
-    /// previous nor staged: answer [`Outcome::Collected`]. A crash may leave some of it, never
-    /// a file that is known and has no bytes.
+    /// Delete every file but these, with its chunk map, also what an earlier run left of files
+    /// that are not known, and every slot that is neither active, previous nor staged: answer
+    /// [`Outcome::Collected`]. A crash may leave some of it, never a file that is known and has
+    /// no bytes.
     Collect {
         /// By their BLAKE3.
         keep: BTreeSet<Hash>,
@@ -338,6 +353,8 @@ pub enum ChunkSource {
 pub struct Failure {
     /// What kind of failure, as far as the core must tell them apart.
     pub kind: FailureKind,
+    /// Of a full disk: how much more room it would take, where that is known.
+    pub lacking_bytes: Option<u64>,
     /// For people: what, where.
     pub text: String,
 }

@@ -51,8 +51,9 @@ pub use courier::CourierStatus;
 pub use io::{
     ChunkSource, Command, DeltaPlan, DisconnectReason, Disk, Event, Failure, FailureKind,
     FoundChunk, Input, OpId, Outcome, Output, Path, ProbeMeasurement, ProbeRequest, SlotKind,
-    SlotPlan, Slots,
+    SlotPlan, Slots, Wish,
 };
+pub use keep::{Kept, Stored};
 pub use limit::{Caps, Direction, LimitedBy, Limits, LimitsError};
 pub use message::{ChunkRef, Control, Message, Payload, Peer};
 pub use node::{Lent, Node};

@@ -180,6 +180,14 @@ impl PeerState {
         }
     }
 
+    /// What was asked for of a file matters no more.
+    pub(crate) fn forget_asked(&mut self, file: &Hash) {
+        if let Some(state) = self.files.get_mut(file) {
+            self.requests -= state.requests.len() as u16;
+            (state.requests, state.overdue) = (Vec::new(), Vec::new());
+        }
+    }
+
     pub(crate) fn drop_idle_files(&mut self) {
         self.files.retain(|_, state| !state.is_idle());
     }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use weft_record::{Hash, Memo, Name, Trust, TrustDigest, Verified};
+use weft_record::{Hash, Memo, Name, RecordId, Trust, TrustDigest, Verified};
 
 use crate::{
     bounds,
@@ -65,6 +65,10 @@ pub struct Node<P> {
     pub(crate) counters: Counters,
     /// Room on the disk is not made again before this.
     pub(crate) collect_after_us: u64,
+    /// Files of releases that the owner pinned, as far as these have come.
+    pub(crate) pinned: BTreeMap<RecordId, BTreeSet<Hash>>,
+    /// Files in slots of channels that it no longer follows.
+    pub(crate) unfollowed: BTreeSet<Hash>,
     /// Chunk bytes sent to each peer.
     pub(crate) served: Table<Peer, u64>,
     /// The disk refused something and no write has succeeded since.
@@ -151,6 +155,8 @@ impl<P: Payload> Node<P> {
             clock: Clock::new(restored.clock, now_us),
             counters: Counters::default(),
             collect_after_us: 0,
+            pinned: BTreeMap::new(),
+            unfollowed: BTreeSet::new(),
             served: Table::default(),
             troubled: false,
             operations: Operations::default(),
@@ -332,6 +338,9 @@ impl<P: Payload> Node<P> {
             self.holdings.remember_start(&decoded);
             let admitted = self.trust.admit_decoded(&decoded, wall_s, &mut self.memo);
             refused += u64::from(admitted.is_err());
+            if self.config.pinned.contains(&decoded.id()) {
+                self.learn_pinned();
+            }
         }
         self.counters.records_refused += refused;
         self.counters.signature_checks += self.memo.checks() - checks;
@@ -353,6 +362,11 @@ impl<P: Payload> Node<P> {
             let slots = slots.map(|(_, slots)| slots.clone()).unwrap_or_default();
             self.channels.insert(channel, Channel::new(slots));
         }
+        let others = restored.slots.iter();
+        let others = others.filter(|(name, _)| !self.channels.contains_key(name));
+        let plans = others.flat_map(|(_, slots)| slots.plans());
+        let files = plans.flat_map(|plan| plan.files.iter().map(|(_, file)| *file));
+        self.unfollowed = files.collect();
         // what no longer counts must not answer; what does is proven again
         self.leave_void_all();
         self.probe_active_slots();
@@ -368,6 +382,8 @@ impl<P: Payload> Node<P> {
             Command::Expect(channel, until_us) => self.expect(&channel, until_us),
             Command::LocalTime(at_zero_s) => self.set_local_time(at_zero_s),
             Command::Suspect(channel) => self.suspect(&channel),
+            Command::Pin(releases) => self.pin(releases),
+            Command::Collect(wish) => self.collect(&wish),
         }
     }
 

@@ -23,7 +23,11 @@ pub(crate) enum Pending<P> {
     },
     WriteBlob(Hash, P),
     OpenFile(Hash),
-    ApplyDelta(Hash),
+    ApplyDelta {
+        file: Hash,
+        base: Hash,
+        delta: Hash,
+    },
     VerifyChunk {
         chunk: ChunkRef,
         payload: P,
@@ -92,7 +96,7 @@ impl<P: Payload> Node<P> {
                 self.blob_written(hash, payload, outcome);
             }
             (Pending::OpenFile(file), outcome) => self.file_opened(file, outcome),
-            (Pending::ApplyDelta(file), outcome) => self.delta_applied(file, outcome),
+            (Pending::ApplyDelta { file, .. }, outcome) => self.delta_applied(file, outcome),
             (
                 Pending::VerifyChunk {
                     chunk,

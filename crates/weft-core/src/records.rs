@@ -178,6 +178,9 @@ impl<P: Payload> Node<P> {
         if taken.has(&[Kind::Root, Kind::Beacon]) {
             self.learn_time();
         }
+        if taken.has(&[Kind::Release]) {
+            self.learn_pinned();
+        }
         if !had_root && self.trust.root().is_some() {
             self.restart_door();
         }

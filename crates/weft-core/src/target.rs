@@ -98,16 +98,7 @@ impl<P: Payload> Node<P> {
     /// Files of targets that a newer head replaced are no longer asked for; what
     /// is held of them stays and is reused.
     pub(crate) fn rest_unneeded(&mut self) {
-        let targets = self
-            .channels
-            .values()
-            .filter_map(|channel| channel.target.as_ref());
-        let needed: BTreeSet<Hash> = targets
-            .flat_map(|target| {
-                let files = target.files.iter().map(|file| file.blake3);
-                files.chain(target.deltas.iter().map(|delta| delta.blake3))
-            })
-            .collect();
+        let needed: BTreeSet<Hash> = self.wanted_files().collect();
         let idle: Vec<Hash> = self
             .files
             .iter()
@@ -121,6 +112,20 @@ impl<P: Payload> Node<P> {
             self.rest(file);
         }
         self.blobs.retain(|_, blob| needed.contains(&blob.file));
+    }
+
+    /// Whether some target has it, or as a delta.
+    pub(crate) fn is_wanted_file(&self, file: &Hash) -> bool {
+        self.wanted_files().any(|wanted| wanted == *file)
+    }
+
+    fn wanted_files(&self) -> impl Iterator<Item = Hash> {
+        let channels = self.channels.values();
+        let targets = channels.filter_map(|channel| channel.target.as_ref());
+        targets.flat_map(|target| {
+            let files = target.files.iter().map(|file| file.blake3);
+            files.chain(target.deltas.iter().map(|delta| delta.blake3))
+        })
     }
 
     /// Holds the channel's target against what its records ask for.

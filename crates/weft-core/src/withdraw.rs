@@ -106,9 +106,9 @@ impl<P: Payload> Node<P> {
             return;
         };
         channel.soak_due_us = None;
-        let previous = channel.slots.previous.take();
+        let mut previous = channel.slots.previous.take();
         if !both {
-            channel.slots.active = previous;
+            channel.slots.active = previous.take();
         }
         if !void {
             remember_failed(&mut channel.slots, dropped.head);
@@ -118,9 +118,11 @@ impl<P: Payload> Node<P> {
             channel.target = None;
         }
         let to = channel.slots.active.as_ref().map(|slot| slot.release);
+        let (from, retired) = (dropped.release, [Some(dropped), previous]);
+        self.retire(retired.into_iter().flatten());
         self.event(Event::WentBack {
             channel: name.clone(),
-            from: dropped.release,
+            from,
             to,
             reason: reason.clone(),
         });

@@ -9,11 +9,15 @@ use weft_record::Name;
 
 use crate::{
     bundle::{self, ExportError, ImportError, OpenBundle, Pieces, PipeBundle, Source},
+    pins::PinError,
     registrar::InviteError,
     report::{
-        EnrolmentsReport, EventsReport, ImportReport, InviteReport, InviteRequest, PeersReport,
-        RecordsReport, StatusReport, WantsReport,
+        CollectReport, CollectRequest, EnrolmentsReport, EventsReport, ImportReport, InviteReport,
+        InviteRequest, PeersReport, PinRequest, PinsReport, RecordsReport, StatusReport,
+        WantsReport,
     },
+    shell::CollectReply,
+    stock::CollectError,
 };
 
 /// Requests that wait for the loop; it answers each in well under a millisecond.
@@ -57,6 +61,15 @@ pub(crate) enum Request {
     Export {
         channel: Name,
         reply: oneshot::Sender<Result<ExportStream, ExportError>>,
+    },
+    /// What may go is deleted, or only told.
+    Collect {
+        request: CollectRequest,
+        reply: CollectReply,
+    },
+    Pin {
+        request: PinRequest,
+        reply: oneshot::Sender<Result<PinsReport, PinError>>,
     },
     /// The active model of this channel gave non-finite logits, or cannot be read.
     Suspect(Name),
@@ -160,6 +173,20 @@ impl Control {
         channel: Name,
     ) -> Result<Result<ExportStream, ExportError>, Stopping> {
         self.ask(|reply| Request::Export { channel, reply }).await
+    }
+
+    pub(crate) async fn collect(
+        &self,
+        request: CollectRequest,
+    ) -> Result<Result<CollectReport, CollectError>, Stopping> {
+        self.ask(|reply| Request::Collect { request, reply }).await
+    }
+
+    pub(crate) async fn pin(
+        &self,
+        request: PinRequest,
+    ) -> Result<Result<PinsReport, PinError>, Stopping> {
+        self.ask(|reply| Request::Pin { request, reply }).await
     }
 
     pub(crate) async fn stop(&self) -> Result<(), Stopping> {

@@ -320,6 +320,7 @@ impl Prober {
                 Ok(measurement) => Outcome::Probed(measurement),
                 Err(text) => Outcome::Failed(Failure {
                     kind: FailureKind::Model,
+                    lacking_bytes: None,
                     text,
                 }),
             };

@@ -23,12 +23,14 @@ mod logging;
 mod meter;
 mod model;
 mod network;
+mod pins;
 mod places;
 mod registrar;
 pub mod report;
 mod run;
 mod settings;
 mod shell;
+mod stock;
 mod timetable;
 mod units;
 
@@ -37,12 +39,14 @@ pub use bundle::{ExportError, ImportError};
 pub use home::{Home, HomeError};
 pub use logging::{NODE_LOG, start_logging};
 pub use model::measure_probes;
+pub use pins::PinError;
 pub use registrar::{InviteError, default_class};
 pub use run::{
-    OnReady, Options, Ready, RunError, export_offline, import_offline, import_pipe_offline,
-    invite_offline, run, wants_offline,
+    OnReady, Options, Ready, RunError, collect_offline, export_offline, import_offline,
+    import_pipe_offline, invite_offline, pin_offline, pins_offline, run, wants_offline,
 };
 pub use settings::{Settings, SettingsError, StoreSettings};
+pub use stock::CollectError;
 pub use timetable::{WindowError, format_window, parse_window};
 pub use units::{UnitError, format_bytes, parse_bytes, parse_bytes_per_sec};
 pub use weft_net::peer_name;

@@ -1,7 +1,7 @@
 //! What the admin API says: the same types on the server's and the client's side.
 
 use serde::{Deserialize, Serialize};
-use weft_core::{Event, NodeStanding, Peer, Status};
+use weft_core::{Event, Kept, NodeStanding, Peer, Status};
 use weft_record::{Hash, Label, MeshId, Name, RecordId};
 
 /// Version of these shapes; grows when one changes its meaning.
@@ -38,6 +38,8 @@ pub struct StatusReport {
     pub traffic: TrafficReport,
     /// Which model each channel runs.
     pub models: Vec<ModelReport>,
+    /// Releases whose files stay when room is made.
+    pub pins: Vec<PinReport>,
     /// What the core tells.
     pub node: Status,
 }
@@ -297,6 +299,98 @@ pub struct WantsReport {
     pub files: Vec<Hash>,
     /// Chunks that are there, of these and of other files.
     pub chunks: Vec<Hash>,
+}
+
+/// `POST /weft/v1/gc`: what is to be deleted; nothing said is all that nothing needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectRequest {
+    /// Only tell what would go.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// No more than it takes to have so much of the disk free.
+    #[serde(default)]
+    pub keep_free_bytes: Option<u64>,
+    /// Only what was not used for so long.
+    #[serde(default)]
+    pub unused_for_s: Option<u64>,
+}
+
+/// What was deleted, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Nothing was deleted.
+    pub dry_run: bool,
+    /// What goes, in this order.
+    pub goes: Vec<StockReport>,
+    /// What stays: what is needed, then what nothing needs and may stay.
+    pub stays: Vec<StockReport>,
+    /// Files that were deleted, or would be; with what an earlier run left.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Bytes of what stays.
+    pub stays_bytes: u64,
+    /// What the disk has free now.
+    pub free_bytes: u64,
+}
+
+/// Files of one release that share one fate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockReport {
+    /// Whose they are; none: of no release that is known.
+    pub release: Option<ReleaseReport>,
+    /// By their BLAKE3.
+    pub files: Vec<Hash>,
+    /// Bytes that are here of them.
+    pub bytes: u64,
+    /// When they came or were last in a slot, in seconds since 1970; 0: not known.
+    pub used_s: u64,
+    /// Why they stay; nothing: nothing needs them.
+    pub kept: Vec<Kept>,
+}
+
+/// `POST /weft/v1/pin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// Which release.
+    pub release: RecordId,
+    /// Whether its files stay from now on.
+    pub pinned: bool,
+}
+
+/// What is pinned now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinsReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Files of the release that was asked for that are here and stay.
+    pub files: u64,
+    /// All that is pinned.
+    pub pins: Vec<PinReport>,
+}
+
+/// A release whose files stay when room is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinReport {
+    /// Its record.
+    pub release: RecordId,
+    /// Its names, if it is known here.
+    pub named: Option<ReleaseReport>,
+    /// Where that stands.
+    pub by: PinnedBy,
+}
+
+/// Where it stands that a release is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinnedBy {
+    /// In `store.pinned` of node.toml.
+    Settings,
+    /// In the store, by `weft pin`.
+    Command,
 }
 
 /// What became of one channel.

@@ -25,9 +25,14 @@ use crate::{
     clock::Clock,
     home::Home,
     http,
+    pins::PinError,
     registrar::{Book, Guest, InviteError},
-    report::{ImportReport, InviteReport, InviteRequest, WantsReport},
+    report::{
+        CollectReport, CollectRequest, ImportReport, InviteReport, InviteRequest, PinReport,
+        PinRequest, PinsReport, WantsReport,
+    },
     shell::{Shell, With},
+    stock::{self, CollectError},
 };
 
 /// How long answers that are being streamed may go on after the node was told to end.
@@ -225,6 +230,27 @@ pub fn export_offline(
 pub fn wants_offline(home: &Home, version: Option<&str>) -> Result<WantsReport, ExportError> {
     refuse_running(home).map_err(|error| ExportError::Node(Box::new(error)))?;
     bundle::wants_from_store(home, version)
+}
+
+/// Deletes what nothing needs while no node runs, or only tells what that is.
+pub fn collect_offline(
+    home: &Home,
+    request: &CollectRequest,
+) -> Result<CollectReport, CollectError> {
+    refuse_running(home).map_err(|error| CollectError::Node(Box::new(error)))?;
+    stock::collect_from_store(home, request)
+}
+
+/// Pins a release while no node runs, or no longer.
+pub fn pin_offline(home: &Home, request: &PinRequest) -> Result<PinsReport, PinError> {
+    refuse_running(home).map_err(|error| PinError::Node(Box::new(error)))?;
+    stock::pin_in_store(home, request)
+}
+
+/// What is pinned, while no node runs.
+pub fn pins_offline(home: &Home) -> Result<Vec<PinReport>, RunError> {
+    refuse_running(home)?;
+    stock::pins_in_store(home)
 }
 
 async fn serve(home: &Home, options: Options) -> Result<(), RunError> {

@@ -11,6 +11,8 @@ pub(crate) mod prefix {
     pub(crate) const FILE: u8 = b'f';
     /// A page of a file's bitmap.
     pub(crate) const BITS: u8 = b'b';
+    /// When a file came or was last in a slot.
+    pub(crate) const USED: u8 = b'u';
     /// A record, in the order of saving.
     pub(crate) const RECORD: u8 = b'r';
     /// The slots of a channel.
@@ -41,6 +43,10 @@ pub(crate) fn bits_key(file: &Hash, page: u16) -> Vec<u8> {
 
 pub(crate) fn bits_prefix(file: &Hash) -> Vec<u8> {
     [&[prefix::BITS], file.as_bytes().as_slice()].concat()
+}
+
+pub(crate) fn used_key(file: &Hash) -> Vec<u8> {
+    [&[prefix::USED], file.as_bytes().as_slice()].concat()
 }
 
 pub(crate) fn record_key(sequence: u64) -> Vec<u8> {

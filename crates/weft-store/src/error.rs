@@ -64,6 +64,8 @@ pub enum StoreError {
         path: PathBuf,
         /// How much is missing, or what the system said.
         reason: String,
+        /// How much is missing, where that is known.
+        lacking_bytes: Option<u64>,
     },
     /// The system refused.
     #[error("cannot {action} {}: {source}", .path.display())]
@@ -96,6 +98,7 @@ impl StoreError {
                 action,
                 path,
                 reason: source.to_string(),
+                lacking_bytes: None,
             };
         }
         Self::Io {
@@ -120,8 +123,13 @@ impl StoreError {
         } else {
             FailureKind::Disk
         };
+        let lacking_bytes = match self {
+            Self::Full { lacking_bytes, .. } => *lacking_bytes,
+            _ => None,
+        };
         Failure {
             kind,
+            lacking_bytes,
             text: self.to_string(),
         }
     }

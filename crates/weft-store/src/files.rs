@@ -1,7 +1,7 @@
 //! Files of models, chunk by chunk, in their final layout.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
     path::Path,
     sync::{Arc, Mutex},
@@ -30,6 +30,8 @@ pub(crate) struct Files {
     index: HashMap<Hash, ChunkRef>,
     /// Chunk maps whose blob is durable.
     durable_maps: HashSet<Hash>,
+    /// When each came or was last in a slot.
+    used_s: HashMap<Hash, u64>,
 }
 
 /// One file.
@@ -88,10 +90,30 @@ impl Files {
         }
     }
 
+    /// When a file came or was last in a slot, in seconds since 1970; 0: not known.
+    pub(crate) fn used_s(&self, file: &Hash) -> u64 {
+        self.used_s.get(file).copied().unwrap_or_default()
+    }
+
+    /// Marks those of these files that are here as used now. The mark rises with each use,
+    /// also where a clock was set back. It goes with what it is written with: where that is
+    /// lost, the file only counts as older than it is.
+    pub(crate) fn mark_used(&mut self, files: &BTreeSet<Hash>, now_s: u64, batch: &mut Batch) {
+        let newest_s = self.used_s.values().max();
+        let used_s = now_s.max(newest_s.map_or(0, |newest_s| newest_s.saturating_add(1)));
+        for file in files {
+            if self.held.contains_key(file) {
+                self.used_s.insert(*file, used_s);
+                batch.insert(entries::used_key(file), used_s.to_le_bytes().to_vec());
+            }
+        }
+    }
+
     /// Forgets files, and returns the chunk maps that no other file has.
     pub(crate) fn forget(&mut self, files: &[Hash]) -> Vec<Hash> {
         let mut maps = Vec::new();
         for file in files {
+            self.used_s.remove(file);
             maps.extend(self.held.remove(file).map(|held| held.map_hash));
         }
         self.index.clear();
@@ -170,6 +192,11 @@ impl Store {
                     files.put(file, Arc::new(held));
                 }
                 Err(reason) => tracing::warn!(%file, reason, "a file is forgotten"),
+            }
+        }
+        for (key, value) in self.scan(&[prefix::USED])? {
+            if let (Some(file), Ok(used_s)) = (entries::key_hash(&key), value.try_into()) {
+                files.used_s.insert(file, u64::from_le_bytes(used_s));
             }
         }
         Ok(())
@@ -402,6 +429,8 @@ impl Store {
                 map: held.map_hash,
             };
             batch.insert(entries::file_key(file), entry.encode());
+            let used = BTreeSet::from([*file]);
+            lock_of(&self.files).mark_used(&used, self.vfs.now_s(), &mut batch);
         }
         // a file that was known with another map may have other pages there
         let before = if recorded {

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::Path,
+    time::SystemTime,
 };
 
 use rustix::{fs::SeekFrom, io::Errno};
@@ -91,6 +92,11 @@ impl Vfs for RealVfs {
             tracing::warn!(path = %path.display(), %error, "the lock does not name this process");
         }
         Ok(Lock::new(file))
+    }
+
+    fn now_s(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since_1970.map_or(0, |since| since.as_secs())
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

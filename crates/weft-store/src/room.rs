@@ -40,14 +40,17 @@ impl Store {
         let others = files.all().filter(|(other, _)| other != file);
         let others_bytes: u64 = others.map(|(_, held)| held.length).sum();
         let quota_bytes = self.quota_bytes.load(Ordering::Relaxed);
-        if others_bytes.saturating_add(length) <= quota_bytes {
+        let lacking_bytes = others_bytes
+            .saturating_add(length)
+            .saturating_sub(quota_bytes);
+        if lacking_bytes == 0 {
             return Ok(());
         }
         let reason = format!(
             "a file of {length} bytes beside {others_bytes} that are needed, and the quota is \
              {quota_bytes}; give more in `store.quota` of node.toml, or unpin a release"
         );
-        Err(no_room(path, reason))
+        Err(no_room(path, reason, lacking_bytes))
     }
 
     /// Room for so much of a file of a model, beside what has to stay free.
@@ -64,18 +67,20 @@ impl Store {
     fn ensure_beside(&self, path: &Path, bytes: u64, keep_bytes: u64) -> Result<(), StoreError> {
         let free = self.vfs.free_bytes(&self.layout.root);
         let free = free.map_err(|error| StoreError::io("measure", &self.layout.root, error))?;
-        if free >= bytes.saturating_add(keep_bytes) {
+        let lacking_bytes = bytes.saturating_add(keep_bytes).saturating_sub(free);
+        if lacking_bytes == 0 {
             return Ok(());
         }
         let reason = format!("{bytes} bytes to write, {free} free, {keep_bytes} of them kept back");
-        Err(no_room(path, reason))
+        Err(no_room(path, reason, lacking_bytes))
     }
 }
 
-fn no_room(path: &Path, reason: String) -> StoreError {
+fn no_room(path: &Path, reason: String, lacking_bytes: u64) -> StoreError {
     StoreError::Full {
         action: "write",
         path: path.to_owned(),
         reason,
+        lacking_bytes: Some(lacking_bytes),
     }
 }

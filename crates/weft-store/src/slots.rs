@@ -187,6 +187,9 @@ impl Store {
                 self.place_value(versioned::encode(plan))?,
             );
         }
+        // they were of use until now
+        let files = files_of(retired.iter());
+        lock_of(&self.files).mark_used(&files, self.vfs.now_s(), &mut batch);
         self.commit(&batch, SyncPoint::SlotFlush)
     }
 }

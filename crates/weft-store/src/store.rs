@@ -192,13 +192,16 @@ impl Store {
             }
         }
         let slots = lock_of(&self.slots).clone().into_iter().collect();
+        let known = lock_of(&self.files);
         let restored = |(file, held): (Hash, &Held)| RestoredFile {
             file,
             length: held.length,
             map: held.map.clone(),
             complete: held.is_complete(),
+            used_s: known.used_s(&file),
         };
-        let mut files = lock_of(&self.files).all().map(restored).collect::<Vec<_>>();
+        let mut files = known.all().map(restored).collect::<Vec<_>>();
+        drop(known);
         files.sort_by_key(|file| file.file);
         // a note that is damaged is as good as none: time is learned again
         let clock = self.setting(CLOCK)?;
@@ -291,6 +294,13 @@ impl Store {
             files: whole.map(|(file, _)| file).collect(),
             chunks: files.chunks().collect(),
         }
+    }
+
+    /// Bytes of chunks that are here of each file, complete or not.
+    pub fn held_bytes(&self) -> BTreeMap<Hash, u64> {
+        let files = lock_of(&self.files);
+        let held = files.all().map(|(file, held)| (file, held.held_bytes()));
+        held.collect()
     }
 
     /// How full it is.

@@ -116,6 +116,9 @@ pub trait Vfs: Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
     /// Keeps other processes out.
     fn lock(&self, path: &Path) -> Result<Lock, LockError>;
+    /// The time that files are marked with, in seconds since 1970. It may be wrong, and stand
+    /// or step back.
+    fn now_s(&self) -> u64;
     /// Bytes that may still be written under this folder.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }

@@ -29,8 +29,8 @@ use crate::{
     output::Output,
     style::ColorChoice,
     verbs::{
-        bundle, completions, key, limit, list, mesh, model, node, release, run, show, status,
-        trust, up, version,
+        bundle, completions, gc, key, limit, list, mesh, model, node, pin, release, run, show,
+        status, trust, up, version,
     },
 };
 
@@ -81,6 +81,9 @@ enum Verb {
     Up(up::Up),
     Status(status::Status),
     Limit(limit::Limit),
+    Gc(gc::Gc),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
     /// Make or join a mesh
     #[command(subcommand)]
     Mesh(mesh::Mesh),
@@ -141,6 +144,9 @@ fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Up(verb) => verb.run(context),
         Verb::Status(verb) => verb.run(context),
         Verb::Limit(verb) => verb.run(context),
+        Verb::Gc(verb) => verb.run(context),
+        Verb::Pin(verb) => verb.run(context),
+        Verb::Unpin(verb) => verb.run(context),
         Verb::Mesh(verb) => verb.run(context),
         Verb::Key(verb) => verb.run(context),
         Verb::Release(verb) => verb.run(context),

@@ -78,8 +78,9 @@ pub(crate) fn client(context: &Context, error: &ClientError) -> Failure {
                 }
                 404 => Exit::NotFound,
                 408 | 429 | 503 | 504 => Exit::Network,
-                400 | 413 | 422 => Exit::Refused,
+                400 | 409 | 413 | 422 => Exit::Refused,
                 507 => Exit::Disk,
+                500 if code == "disk" => Exit::Disk,
                 _ => Exit::Failed,
             };
             let next = match code.as_str() {

@@ -24,6 +24,11 @@ const CHUNK_BYTES: u32 = 65_536;
 const UPLINK_BYTES_PER_SEC: (u64, u64) = (500_000, 4_000_000);
 /// What a site can, where it is bounded.
 const SITE_BYTES_PER_SEC: (u64, u64) = (1_000_000, 8_000_000);
+/// Releases that a node with little room has room for: what is active, what was before, and
+/// what comes.
+const ROOM_FILES: u64 = 3;
+/// From here on draws are counted that came later than all others.
+const APART: u64 = 1 << 32;
 /// Peers that are no nodes: a member that lies, and one that never belonged.
 const PUPPETS: usize = 2;
 
@@ -58,8 +63,31 @@ impl Script {
             let action = fault(&mut draw, &script, &mut down);
             script.faults.push(Fault { at_us, action });
         }
+        // from numbers of its own, so that all else stays as it was
+        let mut draw = Draw { seed, drawn: APART };
+        rooms(&mut draw, &mut script);
         script
     }
+}
+
+/// Gives some nodes little room, and some of their owners a release that they pin.
+fn rooms(draw: &mut Draw, script: &mut Script) {
+    let count = script.nodes.len() - PUPPETS;
+    for node in 1..count {
+        let is_pinned = draw.one_in(4);
+        if is_pinned {
+            let action = Action::Pin {
+                node,
+                release: draw.below(2) as usize,
+            };
+            let at_us = draw.below(CHAOS_US);
+            script.faults.push(Fault { at_us, action });
+        }
+        if draw.one_in(2) {
+            script.nodes[node].room_files = ROOM_FILES + u64::from(is_pinned);
+        }
+    }
+    script.faults.sort_by_key(|fault| fault.at_us);
 }
 
 fn place(draw: &mut Draw) -> Place {
@@ -93,6 +121,7 @@ fn members(draw: &mut Draw, sites: &[Place]) -> (Vec<Member>, usize) {
         site: index % sites.len(),
         uplink_bytes_per_sec: draw.within(UPLINK_BYTES_PER_SEC),
         role,
+        room_files: 0,
     });
     (nodes.collect(), count)
 }

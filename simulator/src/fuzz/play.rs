@@ -156,7 +156,11 @@ impl<'a> Play<'a> {
     }
 
     fn add_node(&mut self, index: usize, spec: NodeSpec) {
+        let lengths = self.releases.iter().map(|release| release.length);
+        let longest_bytes = lengths.max().unwrap_or_default();
+        let room_files = self.script.nodes[index].room_files;
         let mut disk = VirtualDisk::default();
+        disk.quota_bytes = (room_files > 0).then(|| room_files.saturating_mul(longest_bytes));
         if index == 0 {
             for release in &self.releases {
                 disk.preload(release);
@@ -200,6 +204,7 @@ impl<'a> Play<'a> {
             Action::Link { a, b } => self.link(a, b),
             Action::DiskFull { node } => self.world.disk(node).full = true,
             Action::DiskFree { node } => self.world.disk(node).full = false,
+            Action::Pin { node, release } => self.pin(node, release),
             Action::Rot {
                 node,
                 release,
@@ -248,6 +253,7 @@ impl<'a> Play<'a> {
             Action::Kill { node }
             | Action::PowerCut { node }
             | Action::DiskFull { node }
+            | Action::Pin { node, .. }
             | Action::Rot { node, .. }
             | Action::RevokeNode { node } => *node == 0 || absent(*node),
             Action::Start { node }
@@ -287,6 +293,12 @@ impl<'a> Play<'a> {
     fn link(&mut self, a: usize, b: usize) {
         if self.script.links.contains(&(a.min(b), a.max(b))) {
             self.world.connect(a, b);
+        }
+    }
+
+    fn pin(&mut self, node: usize, release: usize) {
+        if let Some(id) = self.published.get(release) {
+            self.world.pin(node, BTreeSet::from([*id]));
         }
     }
 

@@ -52,6 +52,14 @@ pub struct Member {
     pub uplink_bytes_per_sec: u64,
     /// What it does.
     pub role: Part,
+    /// Its owner gives it room for so many files of the largest release; 0: for all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub room_files: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's way
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a node does.
@@ -133,6 +141,8 @@ pub enum Action {
     DiskFull { node: usize },
     /// There is space again.
     DiskFree { node: usize },
+    /// The owner of a node pins a release, instead of the one before.
+    Pin { node: usize, release: usize },
     /// A bit rots in the first chunk of a release, at or after this, that a node holds.
     Rot {
         node: usize,

@@ -156,7 +156,7 @@ impl World {
             invitation: invitation.map(|invitation| invitation.request(key)),
             registrar: spec.registrar,
             refuse_new_when_stale: spec.refuse_new_when_stale,
-            pinned: Vec::new(),
+            pinned: self.pins.get(&index).cloned().unwrap_or_default(),
         };
         let restored = self.disks[index].restore();
         if let Some(journal) = &mut self.journal {

@@ -115,6 +115,8 @@ pub struct World {
     pub journal: Option<Journal>,
     /// Activations that the node's own records do not ask for.
     pub unasked: Vec<String>,
+    /// Releases that owners pinned; see [`World::pin`].
+    pub pins: BTreeMap<usize, BTreeSet<RecordId>>,
     /// Nodes whose disk refused records: they may have said more than they kept.
     pub forgetful: BTreeSet<usize>,
     /// Epoch and floor of each node's channels, as they were looked at last.
@@ -171,6 +173,7 @@ impl World {
             traffic: Traffic::default(),
             journal: None,
             unasked: Vec::new(),
+            pins: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             floors: BTreeMap::new(),
             resets: BTreeMap::new(),
@@ -300,6 +303,12 @@ impl World {
     /// Hands a command to a node.
     pub fn command(&mut self, index: usize, command: Command) {
         self.give(index, Input::Command(command));
+    }
+
+    /// The owner of a node pins these releases, and no others any more; kept over restarts.
+    pub fn pin(&mut self, index: usize, releases: BTreeSet<RecordId>) {
+        self.pins.insert(index, releases.clone());
+        self.command(index, Command::Pin(releases));
     }
 
     /// The node's invitation from its next start on.

@@ -16,7 +16,7 @@ use weft_record::{
 use weft_store::Store;
 
 use super::ExportError;
-use crate::{clock::Clock, control::ExportStream, facts, home::Home, run::RunError};
+use crate::{clock::Clock, control::ExportStream, facts, home::Home, pins::Pins, run::RunError};
 
 /// Pieces of a bundle that wait for the one who reads it.
 const PIECES: usize = 4;
@@ -80,30 +80,29 @@ pub(crate) fn stream(plan: ExportPlan, store: Arc<Store>) -> ExportStream {
 }
 
 /// The store of a node that does not run, and the core with what it accepted.
-pub(super) struct Opened {
-    pub(super) store: Store,
-    pub(super) node: Node<Bytes>,
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) node: Node<Bytes>,
+    pub(crate) pins: Pins,
 }
 
 impl Opened {
-    pub(super) fn of(home: &Home) -> Result<Self, ExportError> {
-        let node_error = |error: RunError| ExportError::Node(Box::new(error));
+    pub(crate) fn of(home: &Home) -> Result<Self, RunError> {
         let path = home.store_directory();
         let open_error = |source| RunError::Store {
             path: path.clone(),
             source,
         };
-        let store = Store::open(&path).map_err(|error| node_error(open_error(error)))?;
-        let restored = store
-            .restore()
-            .map_err(|error| node_error(open_error(error)))?;
+        let store = Store::open(&path).map_err(open_error)?;
+        let restored = store.restore().map_err(open_error)?;
+        let pins = Pins::of(home, &store).map_err(|error| open_error(error.into()))?;
         let clock = Clock::start();
         let config = Config {
             key: home.key(),
             mesh_id: home.settings().mesh_id,
             channels: home.settings().channels.clone(),
             variant_preference: home.settings().variants.clone(),
-            facts: facts::measure(&path)?,
+            facts: facts::measure(&path).map_err(RunError::Machine)?,
             limits: weft_core::Limits::default(),
             seed: 0,
             wall_at_zero_s: clock.wall_at_zero_s(),
@@ -111,11 +110,11 @@ impl Opened {
             invitation: None,
             registrar: false,
             refuse_new_when_stale: false,
-            pinned: Vec::new(),
+            pinned: pins.all(),
         };
         // The core is only asked what it accepted; what it wants done stays undone.
         let node = Node::new(config, restored, clock.now_us());
-        Ok(Self { store, node })
+        Ok(Self { store, node, pins })
     }
 }
 
@@ -125,7 +124,8 @@ pub(crate) fn export_from_store(
     channel: &Name,
     output: &mut dyn Write,
 ) -> Result<u64, ExportError> {
-    let Opened { store, node } = Opened::of(home)?;
+    let opened = Opened::of(home).map_err(|error| ExportError::Node(Box::new(error)))?;
+    let Opened { store, node, .. } = opened;
     let plan = plan_export(&node, channel)?;
     let mut counted = Counted { output, bytes: 0 };
     write(&plan, &store, &mut counted)?;

@@ -12,7 +12,7 @@ mod wants;
 
 pub use error::{ExportError, ImportError};
 use export::all_files;
-pub(crate) use export::{all_records, export_from_store, plan_export, stream};
+pub(crate) use export::{Opened, all_records, export_from_store, plan_export, stream};
 pub(crate) use import::{Import, Reply, Source, Surroundings};
 pub(crate) use index::OpenBundle;
 pub(crate) use peer::FromBundle;

@@ -73,6 +73,7 @@ pub(crate) fn wants_from_store(
     home: &Home,
     version: Option<&str>,
 ) -> Result<WantsReport, ExportError> {
-    let Opened { store, node } = Opened::of(home)?;
+    let opened = Opened::of(home).map_err(|error| ExportError::Node(Box::new(error)))?;
+    let Opened { store, node, .. } = opened;
     Ok(wants(plan_wants(node.trust(), version)?, &store))
 }

@@ -17,9 +17,9 @@ use weft_record::Name;
 use crate::{
     api_file::ApiFile,
     report::{
-        Accepted, EnrolmentsReport, ErrorReport, EventsReport, ExpectRequest, ImportReport,
-        ImportRequest, InviteReport, InviteRequest, PeersReport, RecordsReport, StatusReport,
-        WantsReport,
+        Accepted, CollectReport, CollectRequest, EnrolmentsReport, ErrorReport, EventsReport,
+        ExpectRequest, ImportReport, ImportRequest, InviteReport, InviteRequest, PeersReport,
+        PinRequest, PinsReport, RecordsReport, StatusReport, WantsReport,
     },
 };
 
@@ -29,6 +29,9 @@ pub use chat::{ChatAnswer, ChatMessage, ChatOptions, ChatPart, ChatStream};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The loop answers at once, even under load; anything longer is a fault.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// What was queued for the disk before comes first, and a slow one takes seconds for each of
+/// many large files.
+const COLLECT_TIMEOUT: Duration = Duration::from_mins(10);
 /// Longest JSON answer that is read: the records of a large mesh in hexadecimal.
 const ANSWER_BYTES: u64 = 256 * 1024 * 1024;
 /// Longest line of a stream of answers.
@@ -205,6 +208,17 @@ impl Client {
             .into_with_config()
             .limit(u64::MAX)
             .reader())
+    }
+
+    /// Has it delete what nothing needs, or only tell what that is; returns when that is done.
+    pub fn collect(&self, request: &CollectRequest) -> Result<CollectReport, ClientError> {
+        let post = self.request(http::Method::POST, "/weft/v1/gc");
+        self.send_json(post, request, Some(COLLECT_TIMEOUT))
+    }
+
+    /// Has it pin a release, or no longer.
+    pub fn pin(&self, request: &PinRequest) -> Result<PinsReport, ClientError> {
+        self.post("/weft/v1/pin", request)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

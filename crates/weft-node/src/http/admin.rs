@@ -18,8 +18,12 @@ use super::{Shared, failure, whole_body};
 use crate::{
     bundle::{ExportError, ImportError},
     control::Stopping,
+    pins::PinError,
     registrar::InviteError,
-    report::{Accepted, ExpectRequest, ImportReport, ImportRequest, InviteRequest},
+    report::{
+        Accepted, CollectRequest, ExpectRequest, ImportReport, ImportRequest, InviteRequest,
+        PinRequest,
+    },
 };
 
 /// For longer nobody is waited for: a release should not hang on one promise.
@@ -226,6 +230,42 @@ pub(super) async fn wants(
     match shared.control.wants(query.version).await {
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(error)) => export_failed(&error),
+        Err(Stopping) => stopping(),
+    }
+}
+
+pub(super) async fn collect(State(shared): State<Shared>, body: Body) -> Response {
+    let request: CollectRequest = match json(body).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    match shared.control.collect(request).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(error)) => failure(StatusCode::INTERNAL_SERVER_ERROR, "disk", error.to_string()),
+        Err(Stopping) => stopping(),
+    }
+}
+
+pub(super) async fn pin(State(shared): State<Shared>, body: Body) -> Response {
+    let request: PinRequest = match json(body).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    match shared.control.pin(request).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(error)) => {
+            let (status, code) = match error {
+                PinError::Unknown(_) | PinError::NotPinned(_) => {
+                    (StatusCode::NOT_FOUND, "not_found")
+                }
+                PinError::InSettings(_) => (StatusCode::CONFLICT, "in_settings"),
+                PinError::TooMany => (StatusCode::CONFLICT, "too_many"),
+                PinError::Kept(_) | PinError::Node(_) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "disk")
+                }
+            };
+            failure(status, code, error.to_string())
+        }
         Err(Stopping) => stopping(),
     }
 }

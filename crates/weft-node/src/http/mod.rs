@@ -52,6 +52,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/expect", post(admin::expect))
         .route("/wants", get(admin::wants))
         .route("/limit", post(admin::limit))
+        .route("/gc", post(admin::collect))
+        .route("/pin", post(admin::pin))
         .route("/stop", post(admin::stop))
         .layer(middleware::from_fn_with_state(
             shared.clone(),

@@ -96,7 +96,7 @@ impl Shell {
         });
     }
 
-    fn wall_s(&self) -> u64 {
+    pub(super) fn wall_s(&self) -> u64 {
         self.clock.wall_at_zero_s() + self.clock.now_us() / 1_000_000
     }
 }

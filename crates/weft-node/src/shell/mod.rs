@@ -6,6 +6,7 @@ mod imports;
 mod join;
 mod outputs;
 mod requests;
+mod stock;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{sync::mpsc, time};
-use weft_core::{ChannelStatus, Config, Input, Node, Peer, Phase, SlotPlan};
+use weft_core::{ChannelStatus, Config, Input, Node, OpId, Peer, Phase, SlotPlan};
 use weft_keys::SecretKey;
 use weft_record::{Name, RecordId};
 use weft_store::Store;
@@ -32,9 +33,12 @@ use crate::{
     journal::Journal,
     meter::Meter,
     network::Network,
+    pins::Pins,
     registrar::Registrar,
     run::RunError,
 };
+
+pub(crate) use stock::CollectReply;
 
 /// How often rates are sampled and imports looked at.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
@@ -68,6 +72,14 @@ pub(crate) struct Shell {
     bundle_sender: mpsc::Sender<FromBundle>,
     bundle_messages: mpsc::Receiver<FromBundle>,
     couriers: Vec<couriers::Expected>,
+    pins: Pins,
+    /// How often they changed, and which change the store holds.
+    pins_changed: u64,
+    pins_kept: Arc<Mutex<u64>>,
+    /// Who asked to have something deleted, until the store is asked to...
+    collecting: Option<stock::Waiting>,
+    /// ...and until it has.
+    collections: BTreeMap<OpId, stock::Waiting>,
     journal: Journal,
     fetched: Meter,
     /// As the core was told last.
@@ -106,6 +118,10 @@ impl Shell {
             source,
         })?;
         store.set_room(settings.store.room);
+        let pins = Pins::of(home, &store).map_err(|error| RunError::Store {
+            path: store_directory.clone(),
+            source: error.into(),
+        })?;
         let facts = facts::measure(&store_directory).map_err(RunError::Machine)?;
         let clock = Clock::start();
         let local_at_zero_s = clock.local_at_zero_s();
@@ -124,7 +140,7 @@ impl Shell {
                 .map(|invitation| invitation.request(home.key())),
             registrar: with.enroll_key.is_some(),
             refuse_new_when_stale: settings.refuse_new_when_stale,
-            pinned: settings.store.pinned.clone(),
+            pinned: pins.all(),
         };
         let registrar = with
             .enroll_key
@@ -161,6 +177,11 @@ impl Shell {
             bundle_sender,
             bundle_messages,
             couriers,
+            pins,
+            pins_changed: 0,
+            pins_kept: Arc::default(),
+            collecting: None,
+            collections: BTreeMap::new(),
             journal: Journal::default(),
             fetched: Meter::default(),
             local_at_zero_s,
@@ -198,6 +219,7 @@ impl Shell {
             Some((operation, outcome)) = self.outcomes.recv() => {
                 self.operations = self.operations.saturating_sub(1);
                 self.workers.pump();
+                self.collect_done(operation, &outcome);
                 self.handle(Input::Done(operation, outcome));
             }
             Some(event) = next_event(self.network.as_mut()), if open => {

@@ -1,7 +1,7 @@
 //! Carries out what the core asks for.
 
 use bytes::Bytes;
-use weft_core::{DisconnectReason, Event, Input, Message, Output, Peer};
+use weft_core::{DisconnectReason, Disk, Event, Input, Message, Output, Peer};
 use weft_record::{Name, RecordId};
 
 use super::Shell;
@@ -37,6 +37,9 @@ impl Shell {
             Output::Disconnect(peer, reason) => self.disconnect(peer, reason),
             Output::Disk(operation, work) => {
                 self.operations += 1;
+                if matches!(work, Disk::Collect { .. }) {
+                    self.collect_begun(operation);
+                }
                 self.workers.disk(operation, work);
             }
             Output::Hash(operation, payload) => {

@@ -10,6 +10,7 @@ use crate::{
     bundle,
     control::Request,
     network::Network,
+    pins,
     report::{
         ModelReport, PeerReport, PeersReport, RecordsReport, ReleaseReport, SCHEMA, StatusReport,
     },
@@ -68,6 +69,8 @@ impl Shell {
                 let stream = plan.map(|plan| bundle::stream(plan, self.workers.store().clone()));
                 let _ = reply.send(stream);
             }
+            Request::Collect { request, reply } => self.collect(&request, reply),
+            Request::Pin { request, reply } => self.pin(&request, reply),
             Request::Suspect(channel) => self.handle(Input::Command(Command::Suspect(channel))),
             Request::Stop(reply) => {
                 self.stopping = true;
@@ -111,6 +114,7 @@ impl Shell {
                 .map(Network::traffic)
                 .unwrap_or_default(),
             models,
+            pins: self.pins.report(&self.node),
             node,
         }
     }
@@ -131,12 +135,7 @@ impl Shell {
     }
 
     pub(super) fn release_names(&self, release: &RecordId) -> Option<ReleaseReport> {
-        let record = self.node.trust().release(release)?;
-        Some(ReleaseReport {
-            release: *release,
-            model: record.model.to_string(),
-            version: record.version.clone(),
-        })
+        pins::named(&self.node, release)
     }
 
     fn peers(&self) -> PeersReport {

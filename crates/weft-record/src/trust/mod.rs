@@ -236,6 +236,11 @@ impl Trust {
         self.releases.get(id)
     }
 
+    /// The same, also of one that counted once and does so no more.
+    pub fn release_known(&self, id: &RecordId) -> Option<&Verified<Release>> {
+        self.release(id).or_else(|| self.fallen.releases.get(id))
+    }
+
     /// All releases, by id.
     pub fn releases(&self) -> impl Iterator<Item = &Verified<Release>> {
         self.releases.values()

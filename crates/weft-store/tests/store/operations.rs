@@ -433,6 +433,80 @@ fn what_does_not_fit_is_not_begun() {
 }
 
 #[test]
+fn what_was_used_last_is_known_after_a_restart() {
+    let (store, twin) = on_twin();
+    let models: Vec<Model> = (1..=4).map(|seed| Model::new(&[seed], 64)).collect();
+    for model in &models {
+        complete(&store, model);
+    }
+    let plans: Vec<SlotPlan> = [0, 1, 2]
+        .map(|place| plan(place as u8, &[("m", &models[place])]))
+        .into();
+    // the first leaves its slot last of all
+    activate(&store, &plans);
+    drop(store);
+    let store = reopen(&twin);
+    let order = |store: &Store| {
+        let mut files = store.restore().unwrap().files;
+        files.sort_by_key(|file| file.used_s);
+        let place = |file: Hash| models.iter().position(|model| model.file == file);
+        files
+            .into_iter()
+            .filter_map(|one| place(one.file))
+            .collect()
+    };
+    let found: Vec<usize> = order(&store);
+    assert_eq!(found, [1, 2, 3, 0], "by a clock that stands");
+    // what goes takes its mark along
+    store.collect(&BTreeSet::new()).unwrap();
+    complete(&store, &models[0]);
+    drop(store);
+    let found: Vec<usize> = order(&reopen(&twin));
+    assert_eq!(found, [1, 2, 0]);
+}
+
+#[test]
+fn what_nobody_knows_goes_with_the_rest() {
+    let (store, twin) = on_twin();
+    let (lost, kept) = (Model::new(&[1], 64), Model::new(&[2], 64));
+    for model in [&lost, &kept] {
+        model.open(&store);
+        written(model.write(&store, 0));
+    }
+    // a kill before the first sync: the bytes lie there, and metadata knows neither
+    drop(store);
+    let store = reopen(&twin);
+    assert_eq!(store.usage().unwrap().files, 0);
+    let keep = BTreeSet::from([kept.file]);
+    assert_eq!(store.collect(&keep).unwrap().files, 1);
+    assert_eq!(lost.open(&store), []);
+    assert_eq!(kept.open(&store).len(), 1, "it was wanted still");
+}
+
+#[test]
+fn how_much_room_is_lacking_is_told() {
+    let (store, twin) = on_twin();
+    let lacking = |outcome: Outcome<Bytes>| match outcome {
+        Outcome::Failed(failure) => failure.lacking_bytes,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (Model::new(&[1], 64), Model::new(&[2], 64));
+    first.open(&store);
+    store.set_room(Room {
+        quota_bytes: Some(100),
+        keep_free_bytes: 0,
+    });
+    let open = Disk::OpenFile {
+        file: second.file,
+        length: 64,
+        map: second.map.clone(),
+    };
+    assert_eq!(lacking(store.execute(open)), Some(28));
+    twin.with(|twin| twin.free_bytes = weft_store::RESERVE_BYTES + 60);
+    assert_eq!(lacking(first.write(&store, 0)), Some(4));
+}
+
+#[test]
 fn a_failed_sync_is_written_again() {
     let (store, twin) = on_twin();
     let model = Model::new(&[1, 2], 64);

@@ -105,11 +105,13 @@ pub fn plan(number: u8, files: &[(&str, &Model)]) -> SlotPlan {
 }
 
 /// Models of the scenario: the second shares its chunk 1 with the first.
-pub fn models() -> [Model; 3] {
+pub fn models() -> [Model; 5] {
     [
         Model::new(&[1, 2, 3], 64),
         Model::new(&[4, 2, 5], 64),
         Model::new(&[9], 40),
+        Model::new(&[11, 12], 64),
+        Model::new(&[13], 40),
     ]
 }
 
@@ -131,7 +133,7 @@ pub fn switched(outcome: Outcome<Bytes>) {
 
 /// Runs it. Every call of `open` after the first comes from a new process.
 pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
-    let [first, second, tokenizer] = models();
+    let [first, second, tokenizer, under_way, idle] = models();
     let chunks = |model: &Model, indexes: &[u32]| {
         for &index in indexes {
             promise(Promise::Chunk(model.file, index));
@@ -256,4 +258,22 @@ pub fn run(open: &dyn Fn() -> Store, promise: &dyn Fn(Promise)) {
         failed: false,
     }));
     promise(Promise::Active(plan_one.release));
+
+    // room is made while the next one is on its way, after a kill that left a stray
+    assert_eq!(under_way.open(&store), []);
+    written(under_way.write(&store, 0));
+    synced(store.execute(Disk::SyncFile(under_way.file)));
+    chunks(&under_way, &[0]);
+    assert_eq!(idle.open(&store), []);
+    written(idle.write(&store, 0));
+    drop(store);
+    let store = open();
+    promise(Promise::Forget(second.file));
+    let keep = BTreeSet::from([under_way.file]);
+    let collected = store.collect(&keep).unwrap();
+    assert_eq!((collected.slots, collected.files), (1, 2));
+    written(under_way.write(&store, 1));
+    synced(store.execute(Disk::CompleteFile(under_way.file)));
+    chunks(&under_way, &[1]);
+    promise(Promise::Complete(under_way.file));
 }

@@ -1,6 +1,7 @@
 //! `weft list`
 
 use serde::Serialize;
+use weft_node::report::PinnedBy;
 use weft_record::{Name, RecordId};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     failure::Failure,
     output::{size, table},
     signing,
-    verbs::bundle::short,
+    verbs::{bundle::short, pin},
 };
 
 /// List the models that are here.
@@ -36,6 +37,8 @@ struct Row {
     channels: Vec<Name>,
     /// Whether this node answers with it now; null while the node does not run.
     active: Option<bool>,
+    /// Where it stands that its files stay whatever room is needed, if they do.
+    pinned: Option<PinnedBy>,
     quantizations: Vec<Name>,
     /// Bytes of the smallest variant.
     bytes: u64,
@@ -53,6 +56,10 @@ impl List {
                     .map_err(|error| context.client_refused(&error))?,
             ),
             None => None,
+        };
+        let pins = match &status {
+            Some(status) => status.pins.clone(),
+            None => pin::all(context, &home)?,
         };
         let mut releases: Vec<Row> = trust
             .releases()
@@ -79,6 +86,10 @@ impl List {
                     release: release.id(),
                     channels: trust.channels().filter(current).cloned().collect(),
                     active,
+                    pinned: pins
+                        .iter()
+                        .find(|pin| pin.release == release.id())
+                        .map(|pin| pin.by),
                     quantizations: release
                         .variants
                         .iter()
@@ -99,7 +110,7 @@ impl List {
             table(
                 style,
                 &[
-                    "model", "version", "channel", "here", "formats", "bytes", "release",
+                    "model", "version", "channel", "here", "pinned", "formats", "bytes", "release",
                 ],
                 &rows,
             )
@@ -126,6 +137,7 @@ impl Row {
                 Some(true) => "active".to_owned(),
                 Some(false) => "-".to_owned(),
             },
+            self.pinned.map_or("-", pin::place).to_owned(),
             joined(&self.quantizations),
             size(self.bytes),
             short(&self.release.to_string()).to_owned(),

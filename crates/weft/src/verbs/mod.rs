@@ -3,12 +3,14 @@
 pub(crate) mod bundle;
 pub(crate) mod completions;
 mod expect;
+pub(crate) mod gc;
 pub(crate) mod key;
 pub(crate) mod limit;
 pub(crate) mod list;
 pub(crate) mod mesh;
 pub(crate) mod model;
 pub(crate) mod node;
+pub(crate) mod pin;
 pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod show;

@@ -7,7 +7,9 @@ use weft_core::{
     Caps, ChannelStatus, Freshness, JoiningStatus, LimitedBy, Limits, NodeStanding, Phase,
     TimeStatus,
 };
-use weft_node::report::{EnrolmentReport, ModelReport, PlaceReport, StatusReport, TrafficReport};
+use weft_node::report::{
+    EnrolmentReport, ModelReport, PinReport, PinnedBy, PlaceReport, StatusReport, TrafficReport,
+};
 use weft_record::Name;
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     interrupt, limits,
     output::{count, duration, fields, percent, size, table},
     style::Style,
-    verbs::mesh,
+    verbs::{bundle::short, mesh, pin},
 };
 
 /// Tell how the node is.
@@ -62,6 +64,8 @@ struct Report<'a> {
     channels: &'a [ChannelStatus],
     traffic: TrafficReport,
     models: &'a [ModelReport],
+    /// Releases whose files stay when room is made.
+    pins: &'a [PinReport],
     records_refused: u64,
     chunks_corrupt: u64,
     bytes_served: u64,
@@ -121,6 +125,7 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         channels: &status.node.channels,
         traffic: status.traffic,
         models: &status.models,
+        pins: &status.pins,
         records_refused: status.node.records_refused,
         chunks_corrupt: status.node.chunks_corrupt,
         bytes_served: status.node.bytes_served,
@@ -134,36 +139,37 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
     let uptime = duration(status.uptime_ms as f64 / 1000.0);
     let caps = status.node.caps;
     let mut text = format!("{}\n\n", style.bold(&sentence(status)));
-    text.push_str(&fields(
-        style,
-        &[
-            (
-                "node",
-                format!("{}, process {}, up {uptime}", status.peer_id, status.pid),
+    let mut rows = vec![
+        (
+            "node",
+            format!("{}, process {}, up {uptime}", status.peer_id, status.pid),
+        ),
+        ("mesh", status.mesh_id.to_string()),
+        ("standing", standing(status)),
+        ("API", api.to_owned()),
+        ("listens", status.listen.join("\n         ")),
+        ("peers", status.node.members.len().to_string()),
+        (
+            "fetching",
+            format!(
+                "{}/s; {}",
+                size(status.fetch_bytes_per_sec),
+                capped(caps.fetch_bytes_per_sec, caps.lan_fetch_bytes_per_sec)
             ),
-            ("mesh", status.mesh_id.to_string()),
-            ("standing", standing(status)),
-            ("API", api.to_owned()),
-            ("listens", status.listen.join("\n         ")),
-            ("peers", status.node.members.len().to_string()),
-            (
-                "fetching",
-                format!(
-                    "{}/s; {}",
-                    size(status.fetch_bytes_per_sec),
-                    capped(caps.fetch_bytes_per_sec, caps.lan_fetch_bytes_per_sec)
-                ),
+        ),
+        (
+            "served",
+            format!(
+                "{}; {}",
+                size(status.node.bytes_served),
+                capped(caps.serve_bytes_per_sec, caps.lan_serve_bytes_per_sec)
             ),
-            (
-                "served",
-                format!(
-                    "{}; {}",
-                    size(status.node.bytes_served),
-                    capped(caps.serve_bytes_per_sec, caps.lan_serve_bytes_per_sec)
-                ),
-            ),
-        ],
-    ));
+        ),
+    ];
+    if !status.pins.is_empty() {
+        rows.push(("pinned", pinned(&status.pins)));
+    }
+    text.push_str(&fields(style, &rows));
     if let Some(by) = status.node.limited_by {
         let _ = writeln!(text, "{}", limits::now(&caps, by));
     }
@@ -184,6 +190,22 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
         text.push_str(&table(style, &head, &rows));
     }
     text
+}
+
+/// `incident 1.0.0, incident 1.1.0 (node.toml)`.
+fn pinned(pins: &[PinReport]) -> String {
+    let told = |pin: &PinReport| {
+        let name = match &pin.named {
+            Some(named) => format!("{} {}", named.model, named.version),
+            None => short(&pin.release.to_string()).to_owned(),
+        };
+        match pin.by {
+            PinnedBy::Command => name,
+            by @ PinnedBy::Settings => format!("{name} ({})", pin::place(by)),
+        }
+    };
+    let told: Vec<String> = pins.iter().map(told).collect();
+    told.join(", ")
 }
 
 /// `at most 2 MB/s over the uplink`.

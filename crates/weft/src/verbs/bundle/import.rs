@@ -1,9 +1,8 @@
-//! `weft bundle export|wants|import|expect`
+//! `weft bundle import`
 
 use std::{
-    collections::BTreeSet,
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,67 +10,21 @@ use serde::Serialize;
 use weft_node::{
     Home,
     client::Client,
-    report::{ImportOutcome, ImportReport, ImportedChannel, WantsReport},
+    report::{ImportOutcome, ImportReport, ImportedChannel},
 };
-use weft_record::{Envelope, Hash, Kind, Name};
+use weft_record::{Envelope, Kind};
 
-use super::expect::Expect;
+use super::short;
 use crate::{
     bundle_file,
-    bundle_lack::{Has, Lack},
-    bundle_part::{self, Part, Written},
     bundle_pipe::Front,
     context::{Context, quoted},
     failure::{Exit, Failure},
-    output::{count, size, table, written},
+    output::{count, size, table},
     progress::Spinner,
     refusals,
     signing::{self, Ground, Judged, SignedFile, State, without_models},
 };
-
-/// Carry releases in files, where there is no network.
-#[derive(clap::Subcommand)]
-pub(crate) enum Bundle {
-    Export(Export),
-    Wants(Wants),
-    Import(Import),
-    Expect(Expect),
-}
-
-/// Write this node's release and all records to a file, or to a pipe.
-#[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  weft bundle export /mnt/stick/stable.weft\n  weft bundle export - | ssh site weft bundle import -\n  weft bundle export one.weft --max-bytes 4GB\n  weft bundle export two.weft --max-bytes 4GB --without one.weft\n  weft bundle export update.weft --delta-from 1.4.0\n  ssh site weft bundle wants > site.wants && weft bundle export update.weft --for site.wants"
-)]
-pub(crate) struct Export {
-    /// The file to write, or - for standard output
-    file: PathBuf,
-    /// Whose release
-    #[arg(long, value_name = "CHANNEL", default_value = "stable")]
-    channel: Name,
-    /// Write no more than this, such as 4GB: the chunks that fit
-    #[arg(long, value_name = "SIZE", value_parser = weft_node::parse_bytes)]
-    max_bytes: Option<u64>,
-    /// Leave out the chunks of this bundle: it is there, or on its way; may be repeated
-    #[arg(long, value_name = "BUNDLE")]
-    without: Vec<PathBuf>,
-    /// Write what a site lacks, by the list that weft bundle wants wrote there
-    #[arg(long = "for", value_name = "LIST")]
-    site: Option<PathBuf>,
-    /// Write what a site lacks that runs this version
-    #[arg(long, value_name = "VERSION")]
-    delta_from: Option<String>,
-}
-
-/// List what is here already, for who brings the rest.
-///
-/// Whoever writes a bundle for this site leaves that out, and a file that can be made from one
-/// that is here comes as its difference.
-#[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  weft bundle wants > site.wants\n  weft bundle export stick.weft --for site.wants   (where the release is)"
-)]
-pub(crate) struct Wants {}
 
 /// Take a file in, as if a neighbour had sent what is in it.
 ///
@@ -83,177 +36,8 @@ pub(crate) struct Import {
     file: PathBuf,
 }
 
-impl Bundle {
-    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        match self {
-            Self::Export(verb) => verb.run(context),
-            Self::Wants(Wants {}) => wants(context),
-            Self::Import(verb) => verb.run(context),
-            Self::Expect(verb) => verb.run(context),
-        }
-    }
-}
-
-impl Export {
-    fn run(&self, context: &Context) -> Result<(), Failure> {
-        let home = context.home()?;
-        let held = bundle_part::chunks_of(self.without.iter().map(PathBuf::as_path))?;
-        let lack = self.lack(context, &home)?;
-        let spinner = Spinner::start(context.output, "writing the bundle");
-        if self.file == Path::new("-") {
-            let mut out = io::stdout().lock();
-            self.write(context, &home, (held, lack), &spinner, &mut out)?;
-            return out.flush().map_err(|error| written(&error));
-        }
-        let part = into_new_file(&self.file, |out| {
-            self.write(context, &home, (held, lack), &spinner, out)
-        })?;
-        drop(spinner);
-        self.tell(context, part)
-    }
-
-    /// What the other side lacks, if it is told what it has.
-    fn lack(&self, context: &Context, home: &Home) -> Result<Option<Lack>, Failure> {
-        let mut has = Has::default();
-        if let Some(path) = &self.site {
-            has.add(read_wants(context, home, path)?);
-        }
-        if let Some(version) = &self.delta_from {
-            has.add(list(context, home, Some(version))?);
-        }
-        let is_told = self.site.is_some() || self.delta_from.is_some();
-        Ok(is_told.then(|| Lack::of(has)))
-    }
-
-    fn write(
-        &self,
-        context: &Context,
-        home: &Home,
-        (held, lack): (BTreeSet<Hash>, Option<Lack>),
-        spinner: &Spinner,
-        out: &mut dyn Write,
-    ) -> Result<Written, Failure> {
-        let mut part = Part::new(out, held, lack, self.max_bytes);
-        if home.running().is_none() {
-            weft_node::export_offline(home, &self.channel, &mut part)
-                .map_err(|error| refusals::export(context, &error))?;
-            return part.finish();
-        }
-        let mut reader = context
-            .client()?
-            .export(&self.channel)
-            .map_err(|error| context.client_refused(&error))?;
-        copy(&mut reader, &mut part, |bytes| {
-            spinner.say(format!("read {}", size(bytes)));
-        })?;
-        part.finish()
-    }
-
-    fn tell(&self, context: &Context, part: Written) -> Result<(), Failure> {
-        #[derive(Serialize)]
-        struct Report<'a> {
-            file: &'a Path,
-            channel: &'a Name,
-            bytes: u64,
-            chunks: u64,
-            chunks_spared: u64,
-            bytes_spared: u64,
-            chunks_left: u64,
-            bytes_left: u64,
-        }
-        let report = Report {
-            file: &self.file,
-            channel: &self.channel,
-            bytes: part.bytes,
-            chunks: part.chunks,
-            chunks_spared: part.chunks_spared,
-            bytes_spared: part.bytes_spared,
-            chunks_left: part.chunks_left,
-            bytes_left: part.bytes_left,
-        };
-        context.output.result(&report, |_| {
-            let spared = match part.chunks_spared {
-                0 => String::new(),
-                spared => format!(
-                    ", without {}, {}, that are not needed there",
-                    count(spared as usize, "chunk"),
-                    size(part.bytes_spared)
-                ),
-            };
-            let text = format!(
-                "{}: {} of channel {}{spared}\n",
-                self.file.display(),
-                size(part.bytes),
-                self.channel
-            );
-            if part.chunks_left == 0 {
-                return text;
-            }
-            text + &format!(
-                "{} more, {}, did not fit; the next bundle takes them with --without {}\n",
-                count(part.chunks_left as usize, "chunk"),
-                size(part.bytes_left),
-                quoted(&self.file)
-            )
-        })
-    }
-}
-
-/// What is here or, with a version, what a site that runs it has.
-fn list(context: &Context, home: &Home, version: Option<&str>) -> Result<WantsReport, Failure> {
-    match home.running() {
-        None => weft_node::wants_offline(home, version)
-            .map_err(|error| refusals::export(context, &error)),
-        Some(_) => context
-            .client()?
-            .wants(version)
-            .map_err(|error| context.client_refused(&error)),
-    }
-}
-
-/// A list is for programs alone: it looks the same with and without --json.
-fn wants(context: &Context) -> Result<(), Failure> {
-    let list = list(context, &context.home()?, None)?;
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, &list).map_err(|error| written(&error.into()))?;
-    writeln!(out).map_err(|error| written(&error))
-}
-
-fn read_wants(context: &Context, home: &Home, path: &Path) -> Result<WantsReport, Failure> {
-    let failed =
-        |error: &io::Error| Failure::file(format!("{} cannot be read", path.display()), error);
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    file.take(WANTS_BYTES)
-        .read_to_string(&mut text)
-        .map_err(|error| failed(&error))?;
-    let next = "weft bundle wants > LIST   (at the site that lacks the release)";
-    let list: WantsReport = serde_json::from_str(&text).map_err(|error| {
-        let what = format!("{} is no list of what a site has", path.display());
-        Failure::new(Exit::Verification, what, error.to_string(), next)
-    })?;
-    if list.mesh_id != home.settings().mesh_id {
-        let what = format!("{} is the list of another mesh", path.display());
-        let why = format!(
-            "it is of {}, this node is of {}",
-            short(&list.mesh_id.to_string()),
-            short(&home.settings().mesh_id.to_string())
-        );
-        return Err(Failure::new(
-            Exit::Refused,
-            what,
-            why,
-            context.command("status"),
-        ));
-    }
-    Ok(list)
-}
-
-/// Longest list that is read: the chunks of a terabyte.
-const WANTS_BYTES: u64 = 256 * 1024 * 1024;
-
 impl Import {
-    fn run(&self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Failure> {
         let home = context.home()?;
         let is_pipe = self.file == Path::new("-");
         let mut pipe = is_pipe
@@ -566,62 +350,6 @@ impl Serialize for Unversioned<'_> {
             waiting: &self.waiting,
         }
         .serialize(serializer)
-    }
-}
-
-/// The first digits of an id: enough to tell a mesh's releases apart.
-pub(crate) fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
-
-/// Writes a file that must not exist; nothing is left of it after a failure.
-pub(crate) fn into_new_file<T>(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let failed =
-        |error: &io::Error| Failure::file(format!("{} cannot be written", path.display()), error);
-    let file = OpenOptions::new().write(true).create_new(true).open(path);
-    let file = file.map_err(|error| failed(&error))?;
-    let mut out = io::BufWriter::with_capacity(COPY_BYTES, file);
-    let result = write(&mut out).and_then(|value| {
-        let file = out.into_inner().map_err(|error| failed(error.error()))?;
-        file.sync_all().map_err(|error| failed(&error))?;
-        Ok(value)
-    });
-    if result.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    result
-}
-
-const COPY_BYTES: usize = 1024 * 1024;
-
-fn copy(
-    from: &mut impl Read,
-    to: &mut dyn Write,
-    mut progress: impl FnMut(u64),
-) -> Result<u64, Failure> {
-    let (mut buffer, mut total) = (vec![0; COPY_BYTES], 0);
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => return Ok(total),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let what = "the bundle broke off";
-                return Err(Failure::new(
-                    Exit::Network,
-                    what,
-                    error.to_string(),
-                    "try again",
-                ));
-            }
-        };
-        to.write_all(&buffer[..read])
-            .map_err(|error| written(&error))?;
-        total += read as u64;
-        progress(total);
     }
 }
 
