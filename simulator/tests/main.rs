@@ -17,6 +17,7 @@ mod ready;
 mod reference;
 mod regressions;
 mod restore;
+mod room;
 mod scores;
 mod sites;
 mod slow;

@@ -12,6 +12,7 @@ mod chunks;
 mod claims;
 mod convergence;
 mod floor;
+mod kept;
 mod knowledge;
 mod membership;
 mod order;
@@ -113,6 +114,7 @@ impl Watch {
             Box::new(floor::Floor::new(channel)),
             Box::new(refetch::Refetch),
             Box::new(blame::Blame),
+            Box::new(kept::Kept::default()),
         ];
         Self {
             checkers,
