@@ -1,12 +1,12 @@
 //! What messages weigh, by kind.
 
 use weft_core::{Control, Message};
-use weft_record::{Have, HaveHead};
+use weft_record::{COMPARED_FAN, Comparison, Have, HaveHead, Says};
 
 use crate::payload::Virtual;
 
 /// Kinds of messages.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "hello",
     "digest",
     "have",
@@ -18,6 +18,7 @@ const KINDS: [&str; 11] = [
     "get",
     "data",
     "absent",
+    "compare",
 ];
 
 /// Messages and bytes sent, by kind.
@@ -91,6 +92,7 @@ fn kind_of(message: &Message<Virtual>) -> usize {
             Control::Bits { .. } | Control::Gained { .. } | Control::Claim { .. } => 5,
             Control::Join { .. } | Control::JoinRefused { .. } => 6,
             Control::Remembered { .. } => 7,
+            Control::Compare(_) | Control::Compared(_) => 11,
         },
         Message::Get(_) | Message::GetBlob(_) => 8,
         Message::Data(..) | Message::Blob(..) => 9,
@@ -107,13 +109,22 @@ pub(crate) fn control_bytes(control: &Control) -> u64 {
     };
     let have = |have: &Have| {
         let whole: usize = have.whole.iter().map(|name| 8 + name.as_str().len()).sum();
-        40 + 4 * 8 + heads(&have.heads) + 32 * have.wants.len() + 8 * have.others.len() + whole
+        40 + 4 * 8 + 2 + heads(&have.heads) + 32 * have.wants.len() + 8 * have.others.len() + whole
+    };
+    let said = |says: &Says| match says {
+        Says::Prints(_) => 4 * COMPARED_FAN,
+        Says::Keys(keys) | Says::Wants(keys) => 8 + 4 * keys.len(),
+        Says::Again => 0,
+    };
+    let comparison = |sets: &Comparison| -> usize {
+        let parts = sets.parts.iter().map(|part| 20 + said(&part.says));
+        48 + parts.sum::<usize>()
     };
     let body = match control {
         Control::Hello { enrolment, .. } => {
             73 + enrolment.as_ref().map_or(0, |bytes| 8 + bytes.len())
         }
-        Control::Digest(_) => 72,
+        Control::Digest(_) => 96,
         Control::Have(held) => have(held),
         Control::Records(envelopes) => 8 + lists(envelopes),
         Control::Want(_) | Control::Unwant(_) => 32,
@@ -123,13 +134,14 @@ pub(crate) fn control_bytes(control: &Control) -> u64 {
         Control::Join { .. } => 81,
         Control::JoinRefused { reason, .. } => 56 + reason.len(),
         Control::Remembered { heads: held, .. } => 16 + heads(held),
+        Control::Compare(sets) | Control::Compared(sets) => comparison(sets),
     };
     4 + body as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use weft_record::{Hash, RecordId, TrustDigest, codec};
+    use weft_record::{ComparedPart, Hash, RecordId, TrustDigest, codec};
 
     use super::*;
 
@@ -156,6 +168,20 @@ mod tests {
             code: [0; 32],
         };
         let file = Hash::of(b"file");
+        let part = |says| ComparedPart {
+            from: 1,
+            to: 2,
+            says,
+        };
+        let sets = Comparison {
+            parts: vec![
+                part(Says::Prints([3; COMPARED_FAN])),
+                part(Says::Keys(vec![4, 5])),
+                part(Says::Wants(vec![6])),
+                part(Says::Again),
+            ],
+            ..Comparison::default()
+        };
         let all = [
             Control::Hello {
                 mesh_id: weft_record::MeshId::ZERO,
@@ -185,6 +211,8 @@ mod tests {
                 root_version: 1,
                 heads: vec![head],
             },
+            Control::Compare(Box::new(sets.clone())),
+            Control::Compared(Box::new(sets)),
         ];
         for control in all {
             let encoded = codec::encode(&control).len() as u64;

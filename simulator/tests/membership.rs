@@ -120,9 +120,11 @@ fn a_stranger_gets_nothing_but_the_door() {
     // somebody else's enrolment belongs to somebody else
     let other = admin.enroll(world.key(1));
     hello(&mut world, &admin, stranger, 0, Some(other));
+    let everything = admin.trust().open_comparison(1);
     let want = [
         Control::Have(Box::default()),
         Control::Digest(weft_record::TrustDigest::default()),
+        Control::Compare(Box::new(everything)),
         Control::Want(release.file),
     ];
     for control in want {

@@ -1,7 +1,7 @@
 //! What a peer may cost: floods are ended, honest peers never let go.
 
 use weft_core::{Control, Event, Message, bounds};
-use weft_record::{Envelope, JoinRequest, Kind};
+use weft_record::{ComparedPart, Comparison, Envelope, JoinRequest, Kind, Says};
 use weft_sim::{Admin, NodeSpec, VirtualDisk, VirtualRelease, World, fuzz};
 
 use crate::harness::{
@@ -153,6 +153,41 @@ fn questions_without_end_are_answered_a_few_times_a_minute() {
         world.run(5 * SECOND_US, |_| false);
         assert!(let_go(&world, flooder), "enrolled: {enrolled}");
     }
+}
+
+#[test]
+fn comparisons_without_end_are_answered_a_few_times_a_minute() {
+    let (mut world, admin, flooder, _) = attacked(76, true);
+    let all = Comparison {
+        parts: vec![ComparedPart {
+            from: 0,
+            to: u64::MAX,
+            says: Says::Again,
+        }],
+        ..admin.trust().open_comparison(1)
+    };
+    let before = world.heard.len();
+    for _ in 0..50 {
+        world.say(
+            flooder,
+            0,
+            Message::Control(Control::Compare(Box::new(all.clone()))),
+        );
+    }
+    world.run(5 * SECOND_US, |_| false);
+    let answers = world.heard[before..].iter();
+    let answers =
+        answers.filter(|(_, _, message)| matches!(message, Message::Control(Control::Compared(_))));
+    assert!((1..=60).contains(&answers.count()));
+    for _ in 0..500 {
+        world.say(
+            flooder,
+            0,
+            Message::Control(Control::Compare(Box::new(all.clone()))),
+        );
+    }
+    world.run(5 * SECOND_US, |_| false);
+    assert!(let_go(&world, flooder));
 }
 
 #[test]

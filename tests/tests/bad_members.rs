@@ -59,6 +59,7 @@ fn who_serves_garbage_is_let_go_and_the_release_comes_from_others() {
     let status = site.wait("b", "the liar is let go", |status| {
         status["peers_let_go"].as_u64() > Some(0)
     });
+    assert_eq!(status["peers_let_go"], 1, "one is let go once: {status}");
     // no more than it was asked for at first
     let corrupt = status["chunks_corrupt"].as_u64().unwrap();
     assert!((1..=4).contains(&corrupt), "{status}");

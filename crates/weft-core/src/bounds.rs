@@ -147,6 +147,13 @@ pub(crate) const QUESTIONS: Rate = Rate::new(30, 40);
 pub const DOOR_ANSWERS: u32 = 8;
 /// An answer that does not come for this long is asked for again.
 pub const ANSWER_TIMEOUT_US: u64 = 20_000_000;
+/// Who holds fewer records of the sets that grow begins to compare; if it does not for this
+/// long, the other does.
+pub const COMPARE_PATIENCE_US: u64 = 10_000_000;
+/// Comparisons that a node asks at once: what one peer brings the others need not.
+pub const COMPARISONS_AT_ONCE: usize = 2;
+/// Questions of one comparison: a level of ranges each, and one for each batch of records.
+pub const COMPARE_ROUNDS: u32 = 64;
 /// Digests heard from one peer: one a new record, at most every [`DIGEST_PAUSE_US`].
 pub(crate) const DIGESTS: Rate = Rate::new(120, 360);
 /// Least time between two digests to all: many records at once are one change.

@@ -1,7 +1,8 @@
 //! Catching up: digests tell that two nodes differ, a question tells what one holds, and
-//! the answer brings what it lacks. At most one question is under way to each peer.
+//! the answer brings what it lacks of the list of what to do. The sets that grow come after
+//! that (`compare`). At most one question is under way to each peer.
 
-use weft_record::{Envelope, Exchange, Have, Kind, RevokeTarget, TrustDigest};
+use weft_record::{Detail, Envelope, Exchange, Have, Kind, RevokeTarget, TrustDigest};
 
 use crate::{
     bounds,
@@ -37,15 +38,27 @@ impl<P: Payload> Node<P> {
             self.judge_all();
             self.forget_joins();
         }
-        let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= self.now_us);
+        let now_us = self.now_us;
+        let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= now_us);
         let waiting = self.peers.iter().filter(|(_, state)| due(state.ask_due_us));
         for peer in waiting.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.ask(peer);
         }
+        let comparisons = self.peers.iter();
+        let comparisons = comparisons.filter(|(_, state)| due(state.compare_due_us()));
+        for peer in comparisons.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.run_comparison_timer(peer);
+        }
     }
 
     pub(crate) fn digest_timers_due_us(&self) -> u64 {
-        let asks = self.peers.values().filter_map(|state| state.ask_due_us);
+        let peers = self.peers.values();
+        let asks = peers.filter_map(|state| {
+            [state.ask_due_us, state.compare_due_us()]
+                .into_iter()
+                .flatten()
+                .min()
+        });
         asks.min().unwrap_or(u64::MAX).min(self.digest_due_us)
     }
 
@@ -66,30 +79,30 @@ impl<P: Payload> Node<P> {
         {
             return;
         }
-        let same = digest == self.own_digest();
+        let own = self.own_digest();
+        let same = digest == own;
         if let Some(state) = self.peers.get_mut(&peer) {
             state.digest = Some(Fingerprint::of(&digest));
         }
         self.heard_digest(peer, &digest, same);
         self.want_untold(peer);
-        if !same {
+        if !digest.has_list_of(&own) {
             self.ask(peer);
+        } else if !same {
+            self.compare(peer);
         }
     }
 
-    /// Tells in full what this node holds: the peer answers with the rest.
+    /// Tells what this node holds: the peer answers with the rest.
     pub(crate) fn ask(&mut self, peer: Peer) {
-        let now_us = self.now_us;
+        let (now_us, is_member) = (self.now_us, self.own.is_member());
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
         if state.standing == Standing::Bundle {
             return;
         }
-        if state
-            .asked_until_us
-            .is_some_and(|until_us| until_us > now_us)
-        {
+        if state.is_asked(now_us) {
             state.ask_again = true;
             return;
         }
@@ -100,7 +113,15 @@ impl<P: Payload> Node<P> {
         }
         state.asked_until_us = Some(now_us + bounds::ANSWER_TIMEOUT_US);
         (state.ask_again, state.ask_due_us) = (false, None);
-        let have = self.trust.have();
+        // where sets are not compared, all is named
+        let silent = state.comparing.as_mut();
+        let silent = silent.is_some_and(|comparing| std::mem::take(&mut comparing.silent));
+        let detail = match state.standing {
+            Standing::Member if is_member && !silent => state.ask_detail,
+            _ => Detail::All,
+        };
+        (state.asked_detail, state.ask_detail) = (detail, Detail::List);
+        let have = self.trust.have_in(detail);
         self.send(peer, Message::Control(Control::Have(Box::new(have))));
         self.note_told(peer);
     }
@@ -153,18 +174,35 @@ impl<P: Payload> Node<P> {
         };
         let answers = state.asked_until_us.take().is_some();
         let again = std::mem::take(&mut state.ask_again);
+        let in_brief = state.asked_detail == Detail::List;
         let taken = self.take_in(Source::Peer(peer), envelopes);
-        let own = self.own_digest();
-        let told = self.peers.get(&peer).and_then(|state| state.digest);
-        let differs = told != Some(Fingerprint::of(&own));
-        let ask = if answers {
-            // a record that waits although everything was answered waits for someone else
-            differs && (!taken.is_empty() || again)
-        } else {
-            taken.waits
+        let compares = self.note_compared(peer, !taken.is_empty());
+        if !answers {
+            // what a comparison brings in the wrong order comes again
+            if taken.waits && !compares {
+                self.ask(peer);
+            }
+            return;
+        }
+        let own = Fingerprint::of(&self.own_digest());
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
         };
-        if ask {
+        let told = state.digest;
+        let compares = state.standing.is_member() && self.own.is_member();
+        if told == Some(own) {
+            return;
+        }
+        let has_list = compares && told.is_some_and(|told| told.has_list_of(&own));
+        let deeper = taken.waits && in_brief;
+        // a record that waits although everything was answered waits for someone else
+        if !has_list && (deeper || !taken.is_empty() || again) {
+            if deeper {
+                state.ask_detail = Detail::Lines;
+            }
             self.ask(peer);
+        } else if compares {
+            self.compare(peer);
         }
     }
 

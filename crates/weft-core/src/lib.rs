@@ -10,6 +10,7 @@ pub mod bounds;
 mod catch_up;
 mod claims;
 mod clock;
+mod compare;
 mod config;
 mod courier;
 mod delta;

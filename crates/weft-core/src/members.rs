@@ -1,10 +1,11 @@
 //! Connected peers: who they are to this node, and where their messages go.
 
-use weft_record::{Hash, RecordId, TrustDigest, Verified};
+use weft_record::{Detail, Hash, RecordId, TrustDigest, Verified};
 
 use crate::{
     bounds,
     claims::Claim,
+    compare::Comparing,
     door::Shown,
     io::{DisconnectReason, Event, Output, Path},
     message::{Control, Message, Payload, Peer},
@@ -52,6 +53,12 @@ pub(crate) struct PeerState {
     pub(crate) ask_again: bool,
     /// It was asked too often: it is asked again at this time.
     pub(crate) ask_due_us: Option<u64>,
+    /// How much of what is held here it is told with the next question...
+    pub(crate) ask_detail: Detail,
+    /// ...and was with the last.
+    pub(crate) asked_detail: Detail,
+    /// What is under way between its sets and those here.
+    pub(crate) comparing: Option<Box<Comparing>>,
     /// The digest that it told last.
     pub(crate) digest: Option<Fingerprint>,
     /// It was told, and it told, what is remembered of the other.
@@ -78,16 +85,41 @@ pub(crate) struct PeerState {
 /// Enough of a digest to see that it is not another one: whoever makes two that look the
 /// same deceives itself alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint(u64);
+pub(crate) struct Fingerprint {
+    list: u64,
+    set: u64,
+    set_records: u32,
+    root: u32,
+}
 
 impl Fingerprint {
     pub(crate) fn of(digest: &TrustDigest) -> Self {
-        let first = |bytes: &[u8; 32]| {
+        let first = |bytes: &[u8]| {
             let bytes = bytes.first_chunk().copied();
             u64::from_le_bytes(bytes.unwrap_or_default())
         };
-        let root = first(digest.root.as_bytes()).rotate_left(32);
-        Self(digest.root_version ^ root ^ first(digest.records.as_bytes()))
+        let root = digest.root_version ^ first(digest.root.as_bytes());
+        Self {
+            list: first(digest.list.as_bytes()),
+            set: first(&digest.set_print),
+            set_records: u32::try_from(digest.set_records).unwrap_or(u32::MAX),
+            root: (root ^ root >> 32) as u32,
+        }
+    }
+
+    pub(crate) fn has_list_of(&self, other: &Self) -> bool {
+        (self.root, self.list) == (other.root, other.list)
+    }
+
+    /// Whether the sets differ, and both sides judge them by the same root.
+    pub(crate) fn may_compare(&self, other: &Self) -> bool {
+        self.root == other.root && (self.set, self.set_records) != (other.set, other.set_records)
+    }
+
+    /// Whether its sets hold fewer records; of two that hold as many the first does.
+    pub(crate) fn is_behind(&self, other: &Self, is_first: bool) -> bool {
+        let (held, others) = (self.set_records, other.set_records);
+        held < others || held == others && is_first
     }
 }
 
@@ -134,6 +166,17 @@ impl PeerFile {
 }
 
 impl PeerState {
+    /// Whether a question is under way.
+    pub(crate) fn is_asked(&self, now_us: u64) -> bool {
+        self.asked_until_us
+            .is_some_and(|until_us| until_us > now_us)
+    }
+
+    /// When its sets are to be compared.
+    pub(crate) fn compare_due_us(&self) -> Option<u64> {
+        self.comparing.as_ref()?.due_us()
+    }
+
     /// How many further chunks may be asked of it.
     pub(crate) fn room(&self) -> usize {
         usize::from(self.window.0).saturating_sub(usize::from(self.requests))
@@ -333,6 +376,8 @@ impl<P: Payload> Node<P> {
                 reason,
             } => self.join_refused(peer, node, invitation, &reason),
             Control::Digest(digest) if standing != Standing::Door => self.digest_told(peer, digest),
+            Control::Compare(sets) if standing.is_member() => self.compare_asked(peer, &sets),
+            Control::Compared(sets) if standing.is_member() => self.compared(peer, &sets),
             Control::Remembered {
                 root_version,
                 heads,
@@ -366,6 +411,8 @@ impl<P: Payload> Node<P> {
             } if standing.is_member() => self.claim_told(peer, file, reaches, chunks),
             // whoever does not belong may not know it yet
             Control::Digest(_)
+            | Control::Compare(_)
+            | Control::Compared(_)
             | Control::Remembered { .. }
             | Control::Want(_)
             | Control::Unwant(_)
@@ -393,6 +440,7 @@ impl<P: Payload> Node<P> {
             return;
         };
         state.requests = 0;
+        state.comparing = None;
         let parted = PeerState {
             files: std::mem::take(&mut state.files),
             ..PeerState::default()

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weft_record::{
-    ChunkMap, ChunkMapError, Hash, Have, HaveHead, JoinRequest, MeshId, RecordId, TrustDigest,
+    ChunkMap, ChunkMapError, Comparison, Hash, Have, HaveHead, JoinRequest, MeshId, RecordId,
+    TrustDigest,
 };
 
 /// The identity of a node: its Ed25519 public key (libp2p's peer id is the same key).
@@ -85,7 +86,7 @@ pub enum Control {
     },
     /// What the sender holds, in at most 100 bytes.
     Digest(TrustDigest),
-    /// What the sender holds, in full: an answer of [`Control::Records`] is wanted.
+    /// What the sender holds: an answer of [`Control::Records`] is wanted.
     Have(Box<Have>),
     /// Encoded envelopes, in an order that admits cleanly.
     Records(Vec<Vec<u8>>),
@@ -141,4 +142,9 @@ pub enum Control {
         /// [`crate::bounds::CHUNKS_CLAIMED`].
         chunks: Vec<u32>,
     },
+    /// What the sender says of its sets that grow: [`Control::Records`] with what it lacks is
+    /// wanted, if that can be told, and then [`Control::Compared`].
+    Compare(Box<Comparison>),
+    /// What the sender says in return.
+    Compared(Box<Comparison>),
 }

@@ -2,9 +2,9 @@
 //!
 //! One file a concern: `members` (connected peers), `door` (who belongs), `join`, `score`
 //! (what a peer may cost), `records` (what comes in), `catch_up` (asking and answering),
-//! `clock`, `holdings` (who once held what), `target` (what a head asks for), `courier`, `maps`,
-//! `fetch` and `transfer` (chunk maps, files, chunks), `serve`, `install` (stage, probe,
-//! activate), `active` (soak), `withdraw` (go back), `told` (status).
+//! `compare` (sets that grow), `clock`, `holdings` (who once held what), `target` (what a head
+//! asks for), `courier`, `maps`, `fetch` and `transfer` (chunk maps, files, chunks), `serve`,
+//! `install` (stage, probe, activate), `active` (soak), `withdraw` (go back), `told` (status).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -247,6 +247,10 @@ impl<P: Payload> Node<P> {
         let now_us = self.now_us;
         let account = self.accounts.of(peer);
         account.banned_until_us = now_us + bounds::BAN_US;
+        // what was under way when it went may show again what it is
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
         let score = std::mem::take(&mut account.points);
         self.accounts.let_go += 1;
         self.disconnect(peer, reason);

@@ -129,10 +129,18 @@ pub const MAX_MEMO_RECORD_BYTES: usize = 4096;
 /// Entries in what a peer says it holds: the message stays below 256 KiB.
 pub const MAX_HAVE_HEADS: usize = MAX_CHANNELS * MAX_CONTENDERS;
 /// Other records named in what a peer says it holds, 8 bytes each: more than all bounds
-/// above allow together.
+/// above allow together, for a peer that does not compare sets.
 pub const MAX_HAVE_OTHERS: usize = 16_384;
 /// Releases that a peer may ask for at once.
 pub const MAX_HAVE_WANTS: usize = MAX_CHANNELS;
+
+/// Records of a range that are named in a comparison: their keys take no more bytes than the
+/// fingerprints of its parts.
+pub const MAX_COMPARED_KEYS: usize = 16;
+/// Ranges in one message of a comparison: enough for two levels that differ everywhere.
+pub const MAX_COMPARED_PARTS: usize = 1024;
+/// Longest comparison: that many ranges, each with the longest that can be said of it.
+pub const MAX_COMPARISON_BYTES: usize = 64 + MAX_COMPARED_PARTS * (28 + 4 * MAX_COMPARED_KEYS);
 
 /// Longest blob in a bundle: the largest chunk map is below it.
 pub const MAX_BLOB_BYTES: usize = 4 * 1024 * 1024;

@@ -1,16 +1,17 @@
 //! How two verifiers find out that they differ, and what one sends the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Envelope, Hash, Head, Kind, Name, RecordId, Release, RevokeTarget, Trust, Verified,
+    Comparison, Envelope, Hash, Head, Kind, Name, RecordId, Release, RevokeTarget, Trust, Verified,
     bounds::{MAX_HAVE_HEADS, MAX_HAVE_OTHERS, MAX_HAVE_WANTS},
     line::Line,
+    reconcile::Ordered,
 };
 
-/// What a verifier holds, in 72 bytes: with equal digests neither lacks anything that the
+/// What a verifier holds, in 96 bytes: with equal digests neither lacks anything that the
 /// other has. Signatures beyond the threshold, releases that no head names, enrolments and
 /// heads whose way was proven are not part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +20,29 @@ pub struct TrustDigest {
     pub root_version: u64,
     /// The newest root.
     pub root: RecordId,
-    /// Over the newest heads of every channel and all other records.
-    pub records: Hash,
+    /// Over the list of what to do: the newest heads of every channel and what bears on them.
+    pub list: Hash,
+    /// Records in the sets that grow: all that are neither roots nor releases nor heads.
+    pub set_records: u64,
+    /// Over these.
+    pub set_print: [u8; 16],
+}
+
+impl TrustDigest {
+    /// Whether the other knows of the same roots and the same list of what to do.
+    pub fn has_list_of(&self, other: &Self) -> bool {
+        self.has_root_of(other) && self.list == other.list
+    }
+
+    /// Whether the other judges by the same root.
+    pub fn has_root_of(&self, other: &Self) -> bool {
+        (self.root_version, self.root) == (other.root_version, other.root)
+    }
+
+    /// Whether the other holds the same in the sets that grow.
+    pub fn has_sets_of(&self, other: &Self) -> bool {
+        (self.set_records, self.set_print) == (other.set_records, other.set_print)
+    }
 }
 
 /// What a verifier holds, as far as another must know it to send the rest.
@@ -35,11 +57,28 @@ pub struct Have {
     pub heads: Vec<HaveHead>,
     /// Releases that a reset vouches for and that are not here.
     pub wants: Vec<RecordId>,
-    /// The first eight bytes of the ids of all other records, sorted.
+    /// The first eight bytes of the ids of what bears on the newest heads, and of all
+    /// records of the sets that grow if these are asked for, sorted.
     pub others: Vec<u64>,
     /// Channels of which every head is wanted: one came that may contend with one whose
     /// way is not known here.
     pub whole: Vec<Name>,
+    /// Whether there are samples of what lies before the newest heads.
+    pub samples: bool,
+    /// Whether what is lacking of the sets that grow is asked for too.
+    pub sets: bool,
+}
+
+/// How much a verifier says of what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// The newest heads and what bears on them.
+    #[default]
+    List,
+    /// Samples of the heads before them too, so that the place is found where branches part.
+    Lines,
+    /// Every record of the sets that grow too.
+    All,
 }
 
 /// What two nodes exchange.
@@ -87,20 +126,34 @@ impl Trust {
             }
         }
         hasher.update(&[1]);
-        let others: BTreeSet<RecordId> = self.other_records().map(|(id, _)| id).collect();
-        for id in &others {
+        let beside: BTreeSet<RecordId> = self.list_records().map(|(id, _)| id).collect();
+        for id in &beside {
             hasher.update(id.as_bytes());
         }
+        let mut sets = blake3::Hasher::new_derive_key("weft v1 set digest");
+        let held: BTreeSet<RecordId> = self.set_records().map(|(id, _)| id).collect();
+        for id in &held {
+            sets.update(id.as_bytes());
+        }
+        let print = sets.finalize().as_bytes().first_chunk().copied();
         let (root_version, root) = self.newest_root();
         TrustDigest {
             root_version,
             root,
-            records: Hash(*hasher.finalize().as_bytes()),
+            list: Hash(*hasher.finalize().as_bytes()),
+            set_records: held.len() as u64,
+            set_print: print.unwrap_or_default(),
         }
     }
 
-    /// What this verifier holds, to be answered with what it lacks.
+    /// All that this verifier holds, to be answered with all that it lacks.
     pub fn have(&self) -> Have {
+        self.have_in(Detail::All)
+    }
+
+    /// What this verifier holds, to be answered with what it lacks.
+    pub fn have_in(&self, detail: Detail) -> Have {
+        let samples_asked = detail != Detail::List;
         let (root_version, root) = self.newest_root();
         let mut heads = Vec::new();
         let mut wants = Vec::new();
@@ -125,12 +178,18 @@ impl Trust {
             };
             let newest = certain.last().filter(|_| whole);
             heads.extend(newest.copied().map(have_head));
-            heads.extend(samples(&certain).map(have_head));
+            if samples_asked || whole {
+                heads.extend(samples(&certain).map(have_head));
+            }
         }
         heads.truncate(MAX_HAVE_HEADS);
         wants.truncate(MAX_HAVE_WANTS);
-        let mut others: Vec<u64> = self.other_records().map(|(id, _)| short(&id)).collect();
+        let mut others: Vec<u64> = self.list_records().map(|(id, _)| short(&id)).collect();
+        if detail == Detail::All {
+            others.extend(self.set_records().map(|(id, _)| short(&id)));
+        }
         others.sort_unstable();
+        others.dedup();
         others.truncate(MAX_HAVE_OTHERS);
         let undecided = self.lines.values().filter(|line| self.wants_whole(line));
         let whole = undecided.map(|line| line.channel.clone()).collect();
@@ -141,6 +200,8 @@ impl Trust {
             wants,
             others,
             whole,
+            samples: samples_asked,
+            sets: detail == Detail::All,
         }
     }
 
@@ -156,10 +217,7 @@ impl Trust {
         exchange: Exchange,
         budget_bytes: usize,
     ) -> Vec<Envelope> {
-        let mut batch = Batch {
-            left_bytes: budget_bytes,
-            ..Batch::default()
-        };
+        let mut batch = Batch::of(budget_bytes);
         // who has a newer root judges by it: what stands here may be void there
         let known_roots = usize::try_from(have.root_version).unwrap_or(usize::MAX);
         let Some(roots) = self.root_chain().get(known_roots..) else {
@@ -176,20 +234,24 @@ impl Trust {
         for root in roots {
             batch.add(root.envelope());
         }
-        for revoke in self.revokes().filter(|one| !have.holds(&one.id())) {
-            // a node's word about its own key counts only where the node is known
-            let node = match &revoke.target {
-                RevokeTarget::Key(key) => Some(key),
-                RevokeTarget::Release(_) => None,
-            };
-            let enroll = node.and_then(|node| self.enrolment(node));
-            batch.add_after(enroll.map(Verified::envelope), revoke.envelope());
-        }
-        if let Some(root) = self.enroll_root().filter(|one| !have.holds(&one.id())) {
-            batch.add(root.envelope());
+        // first what takes something away
+        let lacking = |(id, _): &(RecordId, &Envelope)| !have.holds(id);
+        let is_first = |(_, envelope): &(RecordId, &Envelope)| {
+            [Kind::Revoke, Kind::EnrollRoot]
+                .map(Kind::number)
+                .contains(&envelope.kind)
+        };
+        let sets = || self.set_records().filter(|_| have.sets).filter(lacking);
+        for (id, envelope) in sets().filter(is_first) {
+            batch.add_after(self.needed_by(&id), envelope);
         }
         if exchange == Exchange::Trust {
             return batch.envelopes;
+        }
+        let list: BTreeMap<RecordId, &Envelope> = self.list_records().filter(lacking).collect();
+        let list = || list.iter().map(|(id, envelope)| (*id, *envelope));
+        for (id, envelope) in list().filter(is_first).filter(|_| !have.sets) {
+            batch.add_after(self.needed_by(&id), envelope);
         }
         // bases first: a release that only one of them vouches for may serve any channel
         for line in self.lines.values() {
@@ -203,26 +265,100 @@ impl Trust {
                 batch.add_release(release);
             }
         }
-        for (id, envelope) in self.other_records() {
-            let first = [Kind::Revoke, Kind::EnrollRoot].map(Kind::number);
-            if first.contains(&envelope.kind) || have.holds(&id) {
-                continue;
+        let mut sent = BTreeSet::new();
+        for (id, envelope) in list().chain(sets()).filter(|one| !is_first(one)) {
+            if sent.insert(id) {
+                batch.add_after(self.needed_by(&id), envelope);
             }
-            let pair = self.aggregators(&id);
-            let enrolments = pair.iter().flatten();
-            let enrolments = enrolments.filter_map(|node| self.enrolment(node));
-            batch.add_after(enrolments.map(Verified::envelope), envelope);
         }
         batch.envelopes
     }
 
-    /// Records that are neither roots nor releases nor heads that count, without
-    /// enrolments, which travel with their nodes.
-    fn other_records(&self) -> impl Iterator<Item = (RecordId, &Envelope)> {
+    /// Begins to compare the sets that grow with another's; a comparison is answered with
+    /// [`Trust::compare`] by both, until one has nothing to say.
+    pub fn open_comparison(&self, salt: u64) -> Comparison {
+        let ids = self.set_records().map(|(id, _)| id);
+        Comparison {
+            salt,
+            root: self.newest_root().1,
+            parts: vec![Ordered::new(salt, ids).open()],
+        }
+    }
+
+    /// What another lacks of the sets that grow, as far as what it said tells and at most
+    /// `budget_bytes` encoded (but at least one record), in an order in which it can admit
+    /// it; and what is to be said in return.
+    pub fn compare(&self, theirs: &Comparison, budget_bytes: usize) -> (Comparison, Vec<Envelope>) {
+        let root = self.newest_root().1;
+        let mut answer = Comparison {
+            salt: theirs.salt,
+            root,
+            parts: Vec::new(),
+        };
+        let mut batch = Batch::of(usize::MAX);
+        if theirs.root != root {
+            return (answer, batch.envelopes);
+        }
+        let held: BTreeMap<RecordId, &Envelope> = self.set_records().collect();
+        let (mut left_bytes, mut chosen) = (budget_bytes, BTreeSet::new());
+        let take = |id: &RecordId| {
+            let all = self.needed_by(id).into_iter().chain(held.get(id).copied());
+            let bytes: usize = all.map(|envelope| envelope.encode().len()).sum();
+            if bytes > left_bytes && !chosen.is_empty() {
+                return false;
+            }
+            left_bytes = left_bytes.saturating_sub(bytes);
+            chosen.insert(*id);
+            true
+        };
+        let ordered = Ordered::new(theirs.salt, held.keys().copied());
+        answer.parts = ordered.answer(&theirs.parts, take);
+        for (id, envelope) in self.set_records().filter(|(id, _)| chosen.contains(id)) {
+            batch.add_after(self.needed_by(&id), envelope);
+        }
+        (answer, batch.envelopes)
+    }
+
+    /// What bears on the newest heads: their controls, what revokes their releases, and
+    /// what holds a floor above theirs.
+    fn list_records(&self) -> impl Iterator<Item = (RecordId, &Envelope)> {
+        let mut newest = BTreeSet::new();
+        let mut releases = BTreeSet::new();
+        for line in self.lines.values() {
+            let tips = line.tips().filter_map(|tip| line.find(tip));
+            for head in line.base_head().into_iter().chain(tips) {
+                newest.insert(head.id());
+                releases.insert(head.release);
+            }
+        }
+        let revokes = self.revokes().filter(move |revoke| match &revoke.target {
+            RevokeTarget::Release(release) => releases.contains(release),
+            RevokeTarget::Key(_) => false,
+        });
+        let controls = self.all_controls();
+        let controls = controls.filter(move |control| newest.contains(&control.head));
         let witnesses = self.witnesses.keys();
         let witnesses = witnesses.filter_map(|channel| self.witness(channel));
-        self.other_envelopes()
+        let revokes = revokes.map(|one| (one.id(), one.envelope()));
+        let controls = controls.map(|one| (one.id(), one.envelope()));
+        revokes
+            .chain(controls)
             .chain(witnesses.map(|head| (head.id(), head.envelope())))
+    }
+
+    /// The sets that grow: all that are neither roots nor releases nor heads, without
+    /// enrolments, which travel with their nodes.
+    fn set_records(&self) -> impl Iterator<Item = (RecordId, &Envelope)> {
+        self.other_envelopes()
+    }
+
+    /// Enrolments without which a record of the sets counts for nothing: a node's word about
+    /// its own key counts only where the node is known.
+    fn needed_by(&self, id: &RecordId) -> Vec<&Envelope> {
+        let nodes = self.aggregators(id).into_iter().flatten();
+        let nodes = nodes.chain(self.revoked_key(id));
+        let enrolments = nodes.filter_map(|node| self.enrolment(&node));
+        enrolments.map(Verified::envelope).collect()
     }
 
     fn add_base(&self, batch: &mut Batch, line: &Line, have: &Have) {
@@ -248,6 +384,13 @@ impl Trust {
         let theirs = theirs.map(|head| &head.id);
         let known = line.known_by(theirs.clone());
         let whole = have.whole.contains(&line.channel);
+        if newest.is_some() && known.is_empty() && !have.samples && !whole {
+            // it is on another branch: that this waits there tells it to say more
+            for head in line.tips().filter_map(|tip| line.find(tip)) {
+                batch.add_together(self.release(&head.release), head.envelope());
+            }
+            return;
+        }
         let lacking = line.own_heads().len().saturating_sub(known.len());
         let skip = !whole && lacking > SKIP_HEADS;
         let proven = skip.then(|| line.prove(newest.as_ref())).flatten();
@@ -337,6 +480,13 @@ struct Batch {
 }
 
 impl Batch {
+    fn of(left_bytes: usize) -> Self {
+        Self {
+            left_bytes,
+            ..Self::default()
+        }
+    }
+
     fn add(&mut self, envelope: &Envelope) {
         self.add_together(None, envelope);
     }

@@ -29,6 +29,7 @@ mod line;
 mod memo;
 mod name;
 mod quorum;
+mod reconcile;
 mod refusal;
 mod release;
 mod revoke;
@@ -41,7 +42,7 @@ pub use admin::{BuildError, head_after, keep_what_stands, mesh_id_of, next_head,
 pub use beacon::{Beacon, BeaconHead};
 pub use blueprint::{Blueprint, BlueprintSettings, Sampling, Selector, Window};
 pub use bounds::{MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_DELTAS, MAX_RECORD_BYTES};
-pub use catch_up::{Exchange, Have, HaveHead, TrustDigest};
+pub use catch_up::{Detail, Exchange, Have, HaveHead, TrustDigest};
 pub use chunk_map::{ChunkEntry, ChunkMap, ChunkMapError};
 pub use clock::TimeFloor;
 pub use control::{Action, Control};
@@ -57,6 +58,7 @@ pub use line::Fork;
 pub use memo::Memo;
 pub use name::{Name, NameError};
 pub use quorum::{Quorum, Signatures, signatures};
+pub use reconcile::{COMPARED_FAN, ComparedPart, Comparison, Says};
 pub use refusal::{Invalid, Refusal};
 pub use release::{
     Delta, FileEntry, Lineage, Probe, ProbeLimits, ProbeSet, Release, Requires, Variant,

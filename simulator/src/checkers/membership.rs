@@ -64,6 +64,8 @@ pub(super) fn heard(
         | Message::Blob(..)
         | Message::Control(
             Control::Digest(_)
+            | Control::Compare(_)
+            | Control::Compared(_)
             | Control::Want(_)
             | Control::Bits { .. }
             | Control::Gained { .. }

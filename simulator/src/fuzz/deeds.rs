@@ -127,6 +127,20 @@ impl Play<'_> {
         }
     }
 
+    /// More than one message names: who misses them has to compare.
+    pub(super) fn revoke_many(&mut self, count: usize) {
+        if self.lost.is_some() {
+            return;
+        }
+        for _ in 0..count {
+            self.revoked_many += 1;
+            let number = self.revoked_many.to_le_bytes();
+            let release = RecordId(*blake3::hash(&number).as_bytes());
+            let command = self.admin.revoke_release(release);
+            self.hand(0, command);
+        }
+    }
+
     pub(super) fn revoke_node(&mut self, node: usize) {
         // one is enough, and not one that plays a part of its own
         let plain = self.script.nodes[node].role == Part::Honest;

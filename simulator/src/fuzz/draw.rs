@@ -22,6 +22,8 @@ const CHUNKS: (u64, u64) = (32, 48);
 const CHUNK_BYTES: u32 = 65_536;
 /// What a node can send in a second.
 const UPLINK_BYTES_PER_SEC: (u64, u64) = (500_000, 4_000_000);
+/// More than one message of a comparison names.
+const REVOKED_AT_ONCE: (u64, u64) = (20, 40);
 /// What a site can, where it is bounded.
 const SITE_BYTES_PER_SEC: (u64, u64) = (1_000_000, 8_000_000);
 /// Releases that a node with little room has room for: what is active, what was before, and
@@ -221,7 +223,15 @@ fn fault(draw: &mut Draw, script: &Script, down: &mut Vec<usize>) -> Action {
                 Action::Twin { node }
             }
         }
-        27 => Action::RevokeRelease,
+        27 => {
+            if draw.one_in(3) {
+                Action::RevokeMany {
+                    count: draw.within(REVOKED_AT_ONCE) as usize,
+                }
+            } else {
+                Action::RevokeRelease
+            }
+        }
         28 => Action::RevokeNode { node },
         29 => Action::LoseKey,
         30 => Action::Steal {

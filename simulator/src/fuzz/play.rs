@@ -33,6 +33,8 @@ pub(super) struct Play<'a> {
     pub(super) enrolments: BTreeMap<usize, Vec<u8>>,
     pub(super) revoked: BTreeSet<usize>,
     pub(super) revoked_releases: BTreeSet<RecordId>,
+    /// Releases revoked that never were.
+    pub(super) revoked_many: u64,
     /// The newest head before a key that signed it was lost.
     pub(super) lost: Option<RecordId>,
     /// Who has keys that were stolen, or lost, last.
@@ -92,6 +94,7 @@ impl<'a> Play<'a> {
             enrolments: BTreeMap::new(),
             revoked: BTreeSet::new(),
             revoked_releases: BTreeSet::new(),
+            revoked_many: 0,
             lost: None,
             thief: None,
             twin: None,
@@ -221,6 +224,7 @@ impl<'a> Play<'a> {
             Action::Rotate => self.rotate(),
             Action::RotateEnroll => self.rotate_enroll(),
             Action::RevokeRelease => self.revoke_release(),
+            Action::RevokeMany { count } => self.revoke_many(count),
             Action::RevokeNode { node } => self.revoke_node(node),
             Action::LoseKey => self.lose_key(),
             Action::Steal {

@@ -166,6 +166,8 @@ pub enum Action {
     RotateEnroll,
     /// The newest release no longer counts.
     RevokeRelease,
+    /// So many releases that nobody has no longer count: what grows over years.
+    RevokeMany { count: usize },
     /// A node no longer belongs.
     RevokeNode { node: usize },
     /// A key of heads revokes itself: nothing new until new keys are made.

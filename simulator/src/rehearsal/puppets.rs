@@ -110,6 +110,7 @@ impl Puppets {
                 vec![Control::Records(puppet.stale.records.clone())]
             }
             (Control::Have(_), _) => vec![Control::Records(Vec::new())],
+            (Control::Compare(sets), _) => vec![Control::Compared(sets)],
             (Control::Want(file), Hostile::FakeHave) => self.everything(file),
             _ => Vec::new(),
         };

@@ -226,6 +226,8 @@ impl World {
                 control,
                 Control::Digest(_)
                     | Control::Have(_)
+                    | Control::Compare(_)
+                    | Control::Compared(_)
                     | Control::Want(_)
                     | Control::Unwant(_)
                     | Control::Bits { .. }

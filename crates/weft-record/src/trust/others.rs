@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Aggregate, Beacon, Blueprint, Control, EnrollRoot, Envelope, Kind, Memo, Name, RecordId,
-    Refusal, Revoke, Task, Verified,
+    Refusal, Revoke, RevokeTarget, Task, Verified,
     bounds::{MAX_AGGREGATES, MAX_BLUEPRINTS, MAX_CONTROLS, MAX_KEYS, MAX_TASKS},
 };
 
@@ -95,6 +95,18 @@ impl Trust {
     pub fn controls(&self, head: &RecordId) -> impl Iterator<Item = &Verified<Control>> {
         let all = self.others.controls.values();
         all.filter(move |control| control.head == *head)
+    }
+
+    pub(crate) fn all_controls(&self) -> impl Iterator<Item = &Verified<Control>> {
+        self.others.controls.values()
+    }
+
+    /// The key that this revocation is about.
+    pub(crate) fn revoked_key(&self, revoke: &RecordId) -> Option<PublicKey> {
+        match self.others.revokes.get(revoke)?.target {
+            RevokeTarget::Key(key) => Some(key),
+            RevokeTarget::Release(_) => None,
+        }
     }
 
     /// The newest blueprint of each name.

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use weft_record::{
-    Admission, Envelope, Exchange, Have, Head, Kind, Memo, MeshId, Refusal, Scope, Trust, Verified,
-    next_root,
+    Admission, Detail, Envelope, Exchange, Have, Head, Kind, Memo, MeshId, Refusal, Scope, Trust,
+    Verified, next_root,
 };
 
 use crate::mesh::{Mesh, NOW_S, ROOT, genesis, name, release, role};
@@ -298,6 +298,34 @@ fn branches_that_part_far_back_are_exchanged_without_the_rest() {
 }
 
 #[test]
+fn who_told_its_newest_head_alone_learns_that_branches_parted_before() {
+    let mut ours = Mesh::new();
+    let release = ours.publish_release("1.0.0", 1);
+    ours.publish_head("beta", release);
+    let mut theirs = ours.clone();
+    for number in 0..5 {
+        ours.publish_head("beta", release);
+        let zero = weft_record::Hash::ZERO;
+        let head = weft_record::next_head(&theirs.trust, &name("beta"), release, zero, number);
+        let envelope = theirs.seal_head(&head.unwrap());
+        theirs.admit_new(&envelope);
+    }
+    ours.publish_head("beta", release);
+    let mut memo = Memo::default();
+    let have = theirs.trust.have_in(Detail::List);
+    let batch = ours.trust.missing_for(&have, Exchange::All, usize::MAX);
+    assert_eq!(batch.len(), 2, "the newest head with its release");
+    let last = batch.last().unwrap().clone();
+    let admitted = theirs.trust.admit(last, NOW_S, &mut memo).unwrap();
+    assert!(matches!(admitted, Admission::Waiting(_)), "{admitted:?}");
+    let have = theirs.trust.have_in(Detail::Lines);
+    for envelope in ours.trust.missing_for(&have, Exchange::All, usize::MAX) {
+        theirs.trust.admit(envelope, NOW_S, &mut memo).unwrap();
+    }
+    assert!(theirs.trust.fork(&name("beta")).is_some());
+}
+
+#[test]
 fn who_has_a_newer_root_is_sent_nothing_that_may_be_void() {
     let full = settle(&STORY.records);
     let old = settle(&STORY.records[..STORY.records.len() - 4]);
@@ -371,5 +399,5 @@ fn the_digest_is_small_and_tells_every_difference() {
             Err(refusal) => panic!("{refusal}"),
         }
     }
-    assert_eq!(weft_record::codec::encode(&trust.digest()).len(), 72);
+    assert_eq!(weft_record::codec::encode(&trust.digest()).len(), 96);
 }

@@ -1,8 +1,8 @@
 //! What no longer counts, what stays in spite of it, and what comes back.
 
 use weft_record::{
-    Admission, Enroll, Exchange, Head, Kind, Missing, Refusal, Reset, Revoke, RevokeTarget, Scope,
-    Standing, Verdict, Verified, bounds, keep_what_stands, next_root,
+    Admission, Detail, Enroll, Exchange, Head, Kind, Missing, Refusal, Reset, Revoke, RevokeTarget,
+    Scope, Standing, Verdict, Verified, bounds, keep_what_stands, next_root,
 };
 
 use crate::{
@@ -342,4 +342,28 @@ fn who_signs_with_a_key_that_was_replaced_pushes_out_no_node_that_counts() {
             .revokes()
             .any(|one| one.target == RevokeTarget::Key(node(60)))
     );
+}
+
+#[test]
+fn a_list_brings_what_revokes_its_releases_and_nothing_else_of_the_sets() {
+    let mut mesh = fleet();
+    let old = mesh.put_release("1.0.0", 1);
+    mesh.put_head("stable", old, 0, &HEADS[..2]);
+    let behind = mesh.trust.have_in(Detail::List);
+    let new = mesh.put_release("1.1.0", 1);
+    mesh.put_head("stable", new, 0, &HEADS[..2]);
+    for release in [new, weft_record::RecordId([7; 32])] {
+        mesh.put(Kind::Revoke, &revoke_release(release), &RELEASERS[1..]);
+    }
+    let sent = |have| {
+        let sent = mesh.trust.missing_for(&have, Exchange::All, usize::MAX);
+        sent.iter().map(|one| one.kind).collect::<Vec<_>>()
+    };
+    let list = [Kind::Revoke, Kind::Release, Kind::Head].map(Kind::number);
+    assert_eq!(sent(behind.clone()), list);
+    let all = weft_record::Have {
+        sets: true,
+        ..behind
+    };
+    assert_eq!(sent(all).len(), list.len() + 1);
 }

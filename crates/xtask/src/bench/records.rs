@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use weft_keys::SecretKey;
 use weft_record::{
-    Admission, Envelope, Exchange, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
+    Admission, Detail, Envelope, Exchange, FileEntry, Hash, Kind, Lineage, Memo, MeshId, Name,
     PrivacyFloors, ProbeSet, Release, Requires, Role, Root, Scope, Trust, Validity, Variant, codec,
     mesh_id_of, next_head, seal,
 };
@@ -97,7 +97,7 @@ fn catch_up(key: &SecretKey) -> Result<Vec<Figure>> {
         (bytes, trips) = (0, 0);
         let start = Instant::now();
         while node.digest() != full.digest() {
-            let have = node.have();
+            let have = node.have_in(Detail::List);
             bytes += codec::encode(&have).len();
             let batch = full.missing_for(&have, Exchange::All, BATCH_BYTES);
             ensure!(

@@ -1,6 +1,11 @@
 use serde::{Serialize, de::DeserializeOwned};
 use weft_core::{Control, bounds::CONTROL_BYTES};
-use weft_record::{Envelope, Exchange, Hash, Have, JoinRequest, TrustDigest, codec};
+use weft_record::{
+    COMPARED_FAN, ComparedPart, Comparison, Detail, Envelope, Exchange, Hash, Have, JoinRequest,
+    Kind, Says, TrustDigest,
+    bounds::{MAX_COMPARED_PARTS, MAX_COMPARISON_BYTES},
+    codec,
+};
 
 use crate::{
     mesh::{Mesh, NODE, key},
@@ -11,6 +16,7 @@ const CONTROL: u8 = 0;
 const DIGEST: u8 = 1;
 const HAVE: u8 = 2;
 const JOIN: u8 = 3;
+const COMPARISON: u8 = 4;
 /// What one answer may take here.
 const ANSWER_BYTES: usize = 2048;
 
@@ -28,12 +34,17 @@ pub(crate) fn control(input: &[u8]) {
         }
         DIGEST => {
             if let Some(digest) = decode::<TrustDigest>(bytes) {
-                assert_eq!(codec::encode(&digest).len(), 72);
+                assert_eq!(codec::encode(&digest).len(), 96);
             }
         }
         HAVE => {
             if let Some(have) = decode::<Have>(bytes) {
                 answer(&have);
+            }
+        }
+        COMPARISON => {
+            if let Some(comparison) = decode::<Comparison>(bytes) {
+                compare(&comparison);
             }
         }
         JOIN => {
@@ -64,7 +75,41 @@ fn look(message: &Control) {
             }
         }
         Control::Have(have) => answer(have),
+        Control::Compare(comparison) | Control::Compared(comparison) => compare(comparison),
         _ => {}
+    }
+}
+
+/// What anybody says of its sets is answered within bounds, with each record once.
+fn compare(said: &Comparison) {
+    let trust = &Mesh::fixed().trust;
+    // most inputs are of no root that is known
+    let root = trust.digest().root;
+    for said in [
+        said,
+        &Comparison {
+            root,
+            ..said.clone()
+        },
+    ] {
+        let (answer, records) = trust.compare(said, ANSWER_BYTES);
+        assert!(answer.parts.len() <= MAX_COMPARED_PARTS);
+        assert!(codec::encode(&answer).len() <= MAX_COMPARISON_BYTES);
+        assert!(said.root == root || answer.parts.is_empty() && records.is_empty());
+        let parts = answer.parts.windows(2);
+        assert!(parts.into_iter().all(|pair| pair[0].to < pair[1].from));
+        let mut sent: Vec<_> = records.iter().map(Envelope::record_id).collect();
+        sent.sort_unstable();
+        assert!(sent.iter().all(|id| trust.envelope(id).is_some()));
+        let total = sent.len();
+        sent.dedup();
+        // enrolments may stand before each record that needs them
+        let enrolments = records
+            .iter()
+            .filter(|one| one.kind == Kind::Enroll.number());
+        assert!(total - sent.len() <= enrolments.count());
+        let bytes: usize = records.iter().map(|one| one.encode().len()).sum();
+        assert!(bytes <= ANSWER_BYTES || records.len() <= 3);
     }
 }
 
@@ -106,11 +151,31 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         },
     ];
     let nothing = Have::default();
+    let opening = trust.open_comparison(7);
+    let part = |from, says| ComparedPart {
+        from,
+        to: from + (1 << 60),
+        says,
+    };
+    let sets = Comparison {
+        parts: vec![
+            part(0, Says::Prints([0; COMPARED_FAN])),
+            part(1 << 62, Says::Keys(vec![1, 2])),
+            part(2 << 62, Says::Wants(vec![3])),
+            part(3 << 62, Says::Again),
+        ],
+        ..opening.clone()
+    };
     let request = text::invitation().request(key(NODE).public());
     let mut seeds: Vec<Vec<u8>> = messages.iter().map(|m| with(CONTROL, m)).collect();
     seeds.push(with(DIGEST, &trust.digest()));
     seeds.push(with(HAVE, &trust.have()));
+    seeds.push(with(HAVE, &trust.have_in(Detail::List)));
     seeds.push(with(HAVE, &nothing));
+    seeds.push(with(COMPARISON, &opening));
+    seeds.push(with(COMPARISON, &sets));
+    seeds.push(with(CONTROL, &Control::Compare(Box::new(opening))));
+    seeds.push(with(CONTROL, &Control::Compared(Box::new(sets))));
     seeds.push(with(JOIN, &request));
     seeds
 }
