@@ -2,6 +2,7 @@
 
 mod build;
 mod catchup;
+mod delta;
 mod demo;
 mod fidelity;
 mod infer;
@@ -62,6 +63,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("records", |_| records::run()),
     ("catchup", |_| catchup::run()),
     ("transfer", transfer::run),
+    ("delta", |_| delta::run()),
+    ("delta-tuned", |_| delta::run_tuned()),
     ("infer", |_| infer::run()),
     ("demo", |_| demo::run()),
     ("sim", |_| sim::run()),

@@ -11,8 +11,8 @@ use weft_infer::arch::{Llama, LlamaConfig};
 use weft_training::baseline::{Nearest, Rules};
 use weft_training::generate::{self, Example, Split};
 use weft_training::recipe::{
-    BATCH, FINETUNE, FINETUNE_SEED, FROZEN_FROM, HELD_OUT_LINES, HELD_OUT_SEED, Recipe, TRAIN,
-    TRAIN_SEED,
+    ADAPT_FULL, ADAPT_LORA, ADAPT_SEED, BATCH, FINETUNE, FINETUNE_SEED, FROZEN_FROM,
+    HELD_OUT_LINES, HELD_OUT_SEED, Method, Recipe, TRAIN, TRAIN_SEED,
 };
 use weft_training::train::{self, Plan};
 use weft_training::{checkpoint, evaluate, vocabulary};
@@ -68,6 +68,15 @@ enum Verb {
     /// Tune 1.1.0 from 1.0.0.
     Finetune {
         /// The folder of 1.0.0.
+        #[arg(long)]
+        from: PathBuf,
+        #[command(flatten)]
+        schedule: Schedule,
+    },
+    /// Tune a model lightly, all weights and by LoRA, into the folders `full` and `lora`: pairs
+    /// to measure deltas on.
+    Adapt {
+        /// The folder of the model.
         #[arg(long)]
         from: PathBuf,
         #[command(flatten)]
@@ -140,6 +149,10 @@ fn main() -> Result<()> {
         }
         Verb::Train { schedule } => train_first(&schedule, device.autodiff()),
         Verb::Finetune { from, schedule } => finetune(&from, &schedule, device.autodiff()),
+        Verb::Adapt { from, schedule } => {
+            anyhow::ensure!(schedule.first_step == 0, "these runs are short: begin anew");
+            adapt(&from, &schedule, &device.autodiff())
+        }
         Verb::Eval { models, asked } => {
             let examples = asked.examples()?;
             models
@@ -177,7 +190,7 @@ fn train_first(schedule: &Schedule, device: Device) -> Result<()> {
         let shape = shape(vocabulary::size(&tokenizer));
         (Llama::init(&shape, &device), tokenizer)
     };
-    let plan = schedule.plan(&TRAIN, TRAIN_SEED, None);
+    let plan = schedule.plan(&TRAIN, Method::Muon, TRAIN_SEED);
     train::run(model, &tokenizer, &plan, &device).map(drop)
 }
 
@@ -189,8 +202,23 @@ fn finetune(from: &Path, schedule: &Schedule, device: Device) -> Result<()> {
         from
     };
     let (model, tokenizer) = checkpoint::load(source, &device)?;
-    let plan = schedule.plan(&FINETUNE, FINETUNE_SEED, Some(FROZEN_FROM));
+    let mut plan = schedule.plan(&FINETUNE, Method::Muon, FINETUNE_SEED);
+    plan.frozen_from = Some(FROZEN_FROM);
     train::run(model, &tokenizer, &plan, &device).map(drop)
+}
+
+fn adapt(from: &Path, schedule: &Schedule, device: &Device) -> Result<()> {
+    for (name, recipe, method) in [
+        ("full", &ADAPT_FULL, Method::AdamW),
+        ("lora", &ADAPT_LORA, Method::Lora),
+    ] {
+        device.seed(ADAPT_SEED);
+        let (model, tokenizer) = checkpoint::load(from, device)?;
+        let mut plan = schedule.plan(recipe, method, ADAPT_SEED);
+        plan.out = schedule.out.join(name);
+        train::run(model, &tokenizer, &plan, device)?;
+    }
+    Ok(())
 }
 
 fn eval(folder: &Path, examples: &[Example], wrong: usize, device: &Device) -> Result<()> {
@@ -233,16 +261,17 @@ fn baselines(examples: &[Example], wrong: usize) -> Result<()> {
 }
 
 impl Schedule {
-    fn plan(&self, recipe: &Recipe, seed: u64, frozen_from: Option<usize>) -> Plan {
+    fn plan(&self, recipe: &Recipe, method: Method, seed: u64) -> Plan {
         let steps = self.steps.unwrap_or(recipe.steps);
         Plan {
             steps,
             first_step: self.first_step,
             last_step: self.stop_after.unwrap_or(recipe.stop_after).min(steps),
             batch: BATCH,
+            method,
             peak_rate: recipe.peak_rate,
             others: recipe.others,
-            frozen_from,
+            frozen_from: None,
             seed,
             out: self.out.clone(),
         }

@@ -32,6 +32,43 @@ pub const FINETUNE: Recipe = Recipe {
     others: (Split::Wild, 0.9),
 };
 
+/// How a run changes the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Muon for the layers' matrices, AdamW for the rest: here it learns a
+    /// line's structure from about half as many lines.
+    Muon,
+    /// AdamW for all weights, as most fine-tunes are made.
+    AdamW,
+    /// AdamW for matrices of low rank beside q and v (LoRA); what is saved has
+    /// them merged.
+    Lora,
+}
+
+/// All weights tuned with a small learning rate: a pair of versions as people
+/// make them, to measure deltas on.
+pub const ADAPT_FULL: Recipe = Recipe {
+    steps: 300,
+    stop_after: 300,
+    peak_rate: 1e-4,
+    others: (Split::Wild, 0.9),
+};
+
+/// The same with LoRA on q and v, whose rate is larger as it usually is.
+pub const ADAPT_LORA: Recipe = Recipe {
+    steps: 300,
+    stop_after: 300,
+    peak_rate: 1e-3,
+    others: (Split::Wild, 0.9),
+};
+
+/// The rank of LoRA's matrices.
+pub const LORA_RANK: usize = 8;
+/// Over the rank, this is how much they count.
+pub const LORA_ALPHA: f64 = 16.0;
+/// Where the lines of both begin.
+pub const ADAPT_SEED: u64 = 2_000_003;
+
 /// Lines in a batch.
 pub const BATCH: usize = 32;
 /// The first layer that the tuning leaves as it was, like the embeddings and

@@ -1,5 +1,5 @@
-//! The training loop: Muon and AdamW with warm-up and a cosine, on lines that
-//! are drawn as they are needed. The loss counts the answer only.
+//! The training loop: Muon and AdamW, or LoRA, with warm-up and a cosine, on
+//! lines that are drawn as they are needed. The loss counts the answer only.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::grad_clipping::GradientClippingConfig;
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::module::{Lora, Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{AdamWConfig, AdjustLrFn, GradientsParams, ModuleOptimizer, MuonConfig};
 use burn::tensor::activation::log_softmax;
@@ -19,6 +19,7 @@ use weft_infer::arch::Llama;
 use crate::checkpoint;
 use crate::generate::{self, Drawn, Split};
 use crate::random::Random;
+use crate::recipe::{LORA_ALPHA, LORA_RANK, Method};
 use crate::vocabulary;
 
 /// What a run does.
@@ -32,6 +33,8 @@ pub struct Plan {
     pub last_step: usize,
     /// Lines in a batch.
     pub batch: usize,
+    /// How the weights change.
+    pub method: Method,
     /// The learning rate at its highest.
     pub peak_rate: f64,
     /// Lines that are not plain, and their share.
@@ -61,7 +64,12 @@ pub fn run(mut model: Llama, tokenizer: &Tokenizer, plan: &Plan, device: &Device
     if let Some(first) = plan.frozen_from {
         model = model.freeze(|name| is_frozen(name, first));
     }
-    let mut optimizer = optimizer(&model);
+    if plan.method == Method::Lora {
+        let adapted = ParamGroup::from_regex(ADAPTED)?;
+        let lora = Lora::new(LORA_RANK, LORA_ALPHA).set_param_group(adapted);
+        model = model.apply_lora(lora);
+    }
+    let mut optimizer = optimizer(&model, plan.method);
     let mut feed = Feed::new(tokenizer, plan);
     let started = Instant::now();
     let (mut tokens, mut loss_sum, mut losses) = (0usize, 0.0f64, 0usize);
@@ -110,29 +118,33 @@ fn rate(plan: &Plan, step: usize) -> f64 {
     plan.peak_rate * warm * (LAST_RATE_SHARE + (1.0 - LAST_RATE_SHARE) * cosine)
 }
 
-/// Muon for the layers' matrices: here it learns a line's structure from about
-/// half as many lines. AdamW for the embeddings and the norms.
-fn optimizer(model: &Llama) -> ModuleOptimizer {
+/// The matrices that LoRA adapts, by where they lie in the module.
+const ADAPTED: &str = r"^layers\.\d+\.(q|v)\.weight$";
+
+fn optimizer(model: &Llama, method: Method) -> ModuleOptimizer {
+    let clip = GradientClippingConfig::Norm(1.0);
+    let adam = AdamWConfig::new()
+        .with_beta_2(0.99)
+        .with_epsilon(1e-8)
+        .with_weight_decay(0.01)
+        .with_grad_clipping(Some(clip))
+        .init();
+    if method != Method::Muon {
+        return adam;
+    }
     let mut matrices = Matrices {
         embedding_rows: model.config().vocab_size,
         ids: Vec::new(),
     };
     model.visit(&mut matrices);
-    let clip = GradientClippingConfig::Norm(1.0);
-    AdamWConfig::new()
-        .with_beta_2(0.99)
-        .with_epsilon(1e-8)
-        .with_weight_decay(0.01)
-        .with_grad_clipping(Some(clip))
-        .init()
-        .with_group(
-            ParamGroup::from_ids(matrices.ids),
-            MuonConfig::new()
-                .with_weight_decay(Some(WeightDecayConfig { penalty: 0.01 }))
-                .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
-                .build(),
-            None,
-        )
+    adam.with_group(
+        ParamGroup::from_ids(matrices.ids),
+        MuonConfig::new()
+            .with_weight_decay(Some(WeightDecayConfig { penalty: 0.01 }))
+            .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+            .build(),
+        None,
+    )
 }
 
 struct Matrices {

@@ -14,7 +14,7 @@ use half::f16;
 use super::{
     bits::{self, BitReader, BitWriter},
     piece::Group,
-    rans::Decoder,
+    rans::{Decoder, LANES},
     tables::{Lookup, Symbol},
     varint,
 };
@@ -256,14 +256,13 @@ pub(super) fn decode<F: Format>(
         let tables_of: [u32; CLASSES] =
             std::array::from_fn(|at| tables[1].table(class + at.min(F::ROUNDINGS - 1)));
         decoder.window(|window| {
-            for (place, (symbol, class)) in symbols
-                .iter_mut()
-                .zip(&classes)
-                .enumerate()
-                .take(F::SYMBOLS)
-            {
-                let table = tables_of[usize::from(*class) % CLASSES];
-                *symbol = window.symbol(place, &tables[1].slots, table);
+            let symbols = symbols[..F::SYMBOLS].as_chunks_mut::<LANES>().0;
+            let classes = classes.as_chunks::<LANES>().0;
+            for (symbols, classes) in symbols.iter_mut().zip(classes) {
+                for (lane, (symbol, class)) in symbols.iter_mut().zip(classes).enumerate() {
+                    let table = tables_of[usize::from(*class) % CLASSES];
+                    *symbol = window.symbol(lane, &tables[1].slots, table);
+                }
             }
         })?;
         activity.add(F::off(&symbols, &mut new));

@@ -5,6 +5,8 @@
 //! processor works on several at once. The states begin at [`LOW`] for the encoder and so end
 //! there for the decoder, which makes most damage visible before any hash.
 
+use std::hint::select_unpredictable;
+
 /// Probabilities add up to 2 to this.
 pub(super) const SCALE_BITS: u32 = 12;
 pub(super) const SCALE: u32 = 1 << SCALE_BITS;
@@ -137,7 +139,8 @@ impl Window<'_> {
             .wrapping_add(entry & 0xfff);
         let word = u32::from(self.words[self.used % WINDOW]);
         let short = state < LOW;
-        self.states[lane % LANES] = if short { state << 16 | word } else { state };
+        // no branch: which state is short is as good as random
+        self.states[lane % LANES] = select_unpredictable(short, state << 16 | word, state);
         self.used += usize::from(short);
         (entry >> 24) as u8
     }

@@ -56,6 +56,41 @@ pub(crate) fn random_model(dir: &Path, shape: Shape, changed: usize) -> Result<(
 
 /// The same, with another seed for other weights throughout.
 pub(crate) fn random_weights(dir: &Path, shape: Shape, changed: usize, seed: u64) -> Result<()> {
+    let tensors = all_but_weights(dir, shape)?;
+    let layers = shape.layers;
+    let first_changed = format!("model.layers.{}.", layers.saturating_sub(changed));
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ seed.wrapping_mul(CHANGED);
+    let data: HashMap<String, (Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, dims)| {
+            let count: usize = dims.iter().product();
+            let norm = dims.len() == 1;
+            if changed > 0 && name.starts_with(&first_changed) {
+                state ^= CHANGED;
+            }
+            let mut bytes = Vec::with_capacity(count * 2);
+            for _ in 0..count {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                let uniform = (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5;
+                let value = if norm { 1.0 } else { uniform * 0.1 };
+                bytes.extend_from_slice(&half::f16::from_f32(value).to_le_bytes());
+            }
+            (name, (dims, bytes))
+        })
+        .collect();
+    let views = data
+        .iter()
+        .map(|(name, (dims, bytes))| Ok((name, TensorView::new(Dtype::F16, dims.clone(), bytes)?)))
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize_to_file(views, None, &dir.join("model.safetensors"))?;
+    Ok(())
+}
+
+/// Writes a Hugging Face directory that lacks nothing but its weights; the tensors that these
+/// have, with their measures.
+pub(crate) fn all_but_weights(dir: &Path, shape: Shape) -> Result<Vec<(String, Vec<usize>)>> {
     std::fs::create_dir_all(dir)?;
     let asset = super::infer::newest_asset()?;
     for name in ["tokenizer.json", "tokenizer_config.json"] {
@@ -101,32 +136,5 @@ pub(crate) fn random_weights(dir: &Path, shape: Shape, changed: usize, seed: u64
             tensors.push((format!("model.layers.{layer}.{name}.weight"), dims));
         }
     }
-    let first_changed = format!("model.layers.{}.", layers.saturating_sub(changed));
-    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ seed.wrapping_mul(CHANGED);
-    let data: HashMap<String, (Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, dims)| {
-            let count: usize = dims.iter().product();
-            let norm = dims.len() == 1;
-            if changed > 0 && name.starts_with(&first_changed) {
-                state ^= CHANGED;
-            }
-            let mut bytes = Vec::with_capacity(count * 2);
-            for _ in 0..count {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                let uniform = (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5;
-                let value = if norm { 1.0 } else { uniform * 0.1 };
-                bytes.extend_from_slice(&half::f16::from_f32(value).to_le_bytes());
-            }
-            (name, (dims, bytes))
-        })
-        .collect();
-    let views = data
-        .iter()
-        .map(|(name, (dims, bytes))| Ok((name, TensorView::new(Dtype::F16, dims.clone(), bytes)?)))
-        .collect::<Result<Vec<_>>>()?;
-    safetensors::serialize_to_file(views, None, &dir.join("model.safetensors"))?;
-    Ok(())
+    Ok(tensors)
 }

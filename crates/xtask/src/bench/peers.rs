@@ -64,5 +64,5 @@ fn has_libtorrent(python: &Path) -> bool {
 
 /// The row of something that is not here.
 pub(super) fn not_run(name: impl Into<String>) -> Figure {
-    Figure::new(name, f64::NAN, "").against(INSTALL)
+    Figure::not_run(name, INSTALL)
 }

@@ -48,6 +48,11 @@ impl Figure {
         self.meets = Some(self.value >= goal);
         self
     }
+
+    /// A figure that this run could not take, and why.
+    pub(crate) fn not_run(name: impl Into<String>, why: &str) -> Self {
+        Self::new(name, f64::NAN, "").against(why)
+    }
 }
 
 #[derive(Serialize)]
