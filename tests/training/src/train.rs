@@ -65,7 +65,9 @@ pub fn run(mut model: Llama, tokenizer: &Tokenizer, plan: &Plan, device: &Device
         model = model.freeze(|name| is_frozen(name, first));
     }
     if plan.method == Method::Lora {
-        let adapted = ParamGroup::from_regex(ADAPTED)?;
+        // burn's error is none of the standard library's
+        let adapted = ParamGroup::from_regex(ADAPTED)
+            .map_err(|error| anyhow::anyhow!("{ADAPTED}: {error:?}"))?;
         let lora = Lora::new(LORA_RANK, LORA_ALPHA).set_param_group(adapted);
         model = model.apply_lora(lora);
     }
