@@ -27,8 +27,8 @@ const CHANGES: [f32; 3] = [3e-5, 1e-4, 1e-3];
 const FORMATS: [(Quantization, &str); 2] =
     [(Quantization::Q8_0, "Q8_0"), (Quantization::Q4_0, "Q4_0")];
 /// A measurement of our coder is repeated until it worked on so many bytes, and at least so often.
-const WORKED_BYTES: u64 = 256 << 20;
-const LEAST_ROUNDS: u64 = 3;
+const WORKED_BYTES: u64 = 512 << 20;
+const LEAST_ROUNDS: u64 = 5;
 /// Peers are timed on files of at least this size: on smaller ones it is their start that takes
 /// the time.
 const TIMED_BYTES: u64 = 16 << 20;
