@@ -55,6 +55,11 @@ pub(crate) const PACED_BURST: Duration = Duration::from_millis(50);
 pub(crate) const PACED_WAIT_MOST: Duration = Duration::from_secs(5);
 /// Under a cap so many payloads are served at once that each gets this much.
 pub(crate) const PACED_BYTES_PER_SEC_LEAST: u64 = 32 * 1024;
+/// Bytes of one frame of the multiplexer: four records of TLS, what one write takes. More
+/// would only let the control stream wait.
+pub(crate) const FRAME_BYTES: usize = 64 * 1024;
+/// Bytes that are read from a socket at once.
+pub(crate) const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Bytes that wait in a socket before the kernel has sent them: more would only lie between
 /// what is decided here and what goes out.
 pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;

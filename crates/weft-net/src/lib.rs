@@ -22,6 +22,7 @@ mod handle;
 mod hostile;
 mod identity;
 mod link;
+mod mux;
 mod net;
 mod on_link;
 mod outbox;
@@ -30,6 +31,7 @@ mod session;
 mod socket;
 mod streams;
 mod tcp;
+mod tls;
 mod traffic;
 mod transfer;
 

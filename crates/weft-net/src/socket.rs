@@ -2,18 +2,19 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
     net::IpAddr,
     os::fd::{AsFd, OwnedFd},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{Multiaddr, core::ConnectedPoint, multiaddr::Protocol, tcp::tokio::TcpStream};
 use socket2::SockRef;
+use tokio::io::AsyncReadExt as _;
 
 use crate::{background::Lane, bounds, handle::lock};
 
@@ -32,10 +33,15 @@ impl Socket {
     }
 }
 
-/// A TCP stream that is known to [`Sockets`].
+/// A TCP stream that is known to [`Sockets`]; reads in large steps, since TLS asks for a
+/// quarter of a record at a time.
 pub(crate) struct Known {
     stream: TcpStream,
     socket: Arc<Socket>,
+    /// What was read ahead: nothing while nothing comes.
+    ahead: Vec<u8>,
+    /// Of that, what was handed on.
+    taken: usize,
 }
 
 impl Drop for Known {
@@ -79,7 +85,12 @@ impl Sockets {
                 entries.push_back(entry);
             }
         }
-        Known { stream, socket }
+        Known {
+            stream,
+            socket,
+            ahead: Vec::new(),
+            taken: 0,
+        }
     }
 
     /// The socket of a connection between these ends, once. A name that was dialled stands
@@ -142,11 +153,27 @@ fn round_trip(_: &OwnedFd) -> Option<Duration> {
 
 impl AsyncRead for Known {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        if this.taken == this.ahead.len() {
+            this.taken = 0;
+            this.ahead.clear();
+            this.ahead.reserve_exact(bounds::READ_AHEAD_BYTES);
+            let read = pin!(this.stream.0.read_buf(&mut this.ahead)).poll(context);
+            if read.is_pending() {
+                // an idle connection keeps no memory
+                this.ahead = Vec::new();
+            }
+            ready!(read)?;
+        }
+        let ahead = &this.ahead[this.taken..];
+        let length = ahead.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&ahead[..length]);
+        this.taken += length;
+        Poll::Ready(Ok(length))
     }
 }
 
@@ -157,6 +184,14 @@ impl AsyncWrite for Known {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

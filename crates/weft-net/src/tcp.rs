@@ -6,6 +6,7 @@ use futures::{
     AsyncRead, AsyncWrite, FutureExt as _, TryFutureExt as _,
     future::{BoxFuture, Either},
 };
+use futures_rustls::TlsStream;
 use libp2p::{
     PeerId, Transport as _,
     core::{
@@ -14,13 +15,15 @@ use libp2p::{
         upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version},
     },
     identity::Keypair,
-    noise, tcp, tls, yamux,
+    noise, tcp,
 };
 
 use crate::{
     bounds,
     config::{Security, StartError},
+    mux::Yamux,
     socket::Sockets,
+    tls::{self, Tls},
 };
 
 /// Connections are secured, carry many streams, and are known to `sockets`.
@@ -31,17 +34,15 @@ pub(crate) fn transport(
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     let refused = |error: &dyn ToString| StartError::Transport(error.to_string());
     let tls = match security {
-        Security::TlsPreferred => Some(tls::Config::new(keypair).map_err(|e| refused(&e))?),
+        Security::TlsPreferred => Some(Tls::new(keypair).map_err(StartError::Transport)?),
         Security::NoiseOnly => None,
     };
     let noise = noise::Config::new(keypair).map_err(|e| refused(&e))?;
-    let mut multiplexer = yamux::Config::default();
-    multiplexer.set_max_num_streams(bounds::STREAMS_PER_CONNECTION);
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .map(move |stream, point| sockets.adopt(stream, &point))
         .upgrade(Version::V1Lazy)
         .authenticate(Secure { tls, noise })
-        .multiplex(multiplexer)
+        .multiplex(Yamux)
         .timeout(bounds::CONNECT_TIMEOUT)
         .boxed();
     Ok(transport)
@@ -50,11 +51,11 @@ pub(crate) fn transport(
 /// TLS where it is to be had, else Noise.
 #[derive(Clone)]
 struct Secure {
-    tls: Option<tls::Config>,
+    tls: Option<Tls>,
     noise: noise::Config,
 }
 
-type Secured<C> = Either<tls::TlsStream<C>, noise::Output<C>>;
+type Secured<C> = Either<TlsStream<C>, noise::Output<C>>;
 type Handshake<C> = BoxFuture<'static, io::Result<(PeerId, Secured<C>)>>;
 
 impl UpgradeInfo for Secure {
@@ -62,7 +63,7 @@ impl UpgradeInfo for Secure {
     type InfoIter = vec::IntoIter<&'static str>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        let tls = self.tls.iter().flat_map(UpgradeInfo::protocol_info);
+        let tls = self.tls.iter().map(|_| tls::NAME);
         let all: Vec<_> = tls.chain(self.noise.protocol_info()).collect();
         all.into_iter()
     }
@@ -70,9 +71,9 @@ impl UpgradeInfo for Secure {
 
 impl Secure {
     /// The one that was agreed on.
-    fn agreed(self, name: &str) -> Either<tls::Config, noise::Config> {
+    fn agreed(self, name: &str) -> Either<Tls, noise::Config> {
         match self.tls {
-            Some(tls) if tls.protocol_info().any(|own| own == name) => Either::Left(tls),
+            Some(tls) if name == tls::NAME => Either::Left(tls),
             _ => Either::Right(self.noise),
         }
     }
@@ -89,9 +90,8 @@ where
     fn upgrade_inbound(self, connection: C, name: Self::Info) -> Self::Future {
         match self.agreed(name) {
             Either::Left(tls) => tls
-                .upgrade_inbound(connection, name)
+                .accept(connection)
                 .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
-                .map_err(io::Error::other)
                 .boxed(),
             Either::Right(noise) => noise
                 .upgrade_inbound(connection, name)
@@ -113,9 +113,8 @@ where
     fn upgrade_outbound(self, connection: C, name: Self::Info) -> Self::Future {
         match self.agreed(name) {
             Either::Left(tls) => tls
-                .upgrade_outbound(connection, name)
+                .connect(connection)
                 .map_ok(|(peer, stream)| (peer, Either::Left(stream)))
-                .map_err(io::Error::other)
                 .boxed(),
             Either::Right(noise) => noise
                 .upgrade_outbound(connection, name)
