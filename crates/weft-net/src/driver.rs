@@ -1,7 +1,5 @@
 //! The network loop: owns the swarm, starts a session for each peer, dials.
 
-mod reachable;
-
 use std::{
     collections::HashMap,
     error::Error,
@@ -11,12 +9,12 @@ use std::{
 };
 
 use futures::StreamExt;
-use ipnet::IpNet;
 use libp2p::{
     Multiaddr, PeerId, Swarm, TransportError,
-    core::{ConnectedPoint, transport::PortUse},
+    core::ConnectedPoint,
     gossipsub::{self, IdentTopic, MessageAcceptance},
     mdns,
+    multiaddr::Protocol as Part,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
 use tokio::{
@@ -26,7 +24,7 @@ use tokio::{
 use weft_record::{Envelope, MeshId};
 
 use crate::{
-    behaviour::{self, Behaviour, BehaviourEvent, MembersEvent},
+    behaviour::{self, Behaviour, BehaviourEvent},
     bounds,
     config::NetConfig,
     dialer::{self, Dialer, Source},
@@ -35,12 +33,10 @@ use crate::{
     handle::{Command, Shared, lock},
     identity,
     link::Link,
-    on_link, place,
-    reach::Reach,
+    on_link,
     session::{Opened, Report, Session},
     socket::Socket,
     streams::{self, EventKind, Protocol},
-    whereabouts::Whereabouts,
 };
 
 /// Owned by one task.
@@ -50,14 +46,11 @@ pub(crate) struct Driver {
     topic: IdentTopic,
     shared: Arc<Shared>,
     stall: Duration,
-    lan: Vec<IpNet>,
     commands: mpsc::Receiver<Command>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     events: mpsc::Sender<NetEvent>,
     peers: HashMap<PeerId, Neighbour>,
     dialer: Dialer,
-    whereabouts: Whereabouts,
-    reach: Reach,
     serves: Arc<Semaphore>,
     next_session: u64,
 }
@@ -80,7 +73,6 @@ struct Connection {
     id: ConnectionId,
     /// Without `/p2p`.
     address: Multiaddr,
-    /// This node dialled it, and not just when the other one did, to get through two routers.
     outbound: bool,
     socket: Option<Arc<Socket>>,
 }
@@ -93,21 +85,17 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NetEvent>,
     ) -> Self {
-        let whereabouts = Whereabouts::new(config, Instant::now());
         let mut driver = Self {
             swarm,
             mesh_id: config.mesh_id,
             topic: behaviour::topic(config),
             shared,
             stall: config.stall_timeout,
-            lan: config.lan.clone(),
             commands,
             reports: mpsc::channel(bounds::REPORTS),
             events,
             peers: HashMap::new(),
             dialer: Dialer::new(Instant::now(), random),
-            whereabouts,
-            reach: Reach::new(config.relaying, Instant::now()),
             serves: Arc::new(Semaphore::new(bounds::SERVES)),
             next_session: 0,
         };
@@ -127,12 +115,13 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.dial_what_is_due();
-            self.tell_whereabouts();
-            self.keep_reachable();
-            let deadlines = [self.dialer.deadline(), self.reach.deadline()];
-            let deadline = self.whereabouts.deadline();
-            let deadline = deadlines.into_iter().flatten().fold(deadline, Instant::min);
-            let due = tokio::time::sleep_until(deadline.into());
+            let deadline = self.dialer.deadline();
+            let due = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_swarm(event),
                 report = self.reports.1.recv() => {
@@ -170,7 +159,6 @@ impl Driver {
                     .swarm
                     .behaviour_mut()
                     .gate
-                    .members
                     .gossip
                     .publish(self.topic.clone(), announcement)
                 {
@@ -189,24 +177,7 @@ impl Driver {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Gate(MembersEvent::Gossip(event))) => {
-                self.on_gossip(event);
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Gate(event)) => {
-                tracing::trace!(?event, "of members");
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Probe(event)) => {
-                let address = event.tested_addr;
-                tracing::debug!(%address, got_through = event.result.is_ok(), "was dialled");
-                self.reach.probed(address, event.result.is_ok());
-                self.whereabouts.changed();
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Relayed(event)) => {
-                tracing::debug!(?event, "by a relay");
-            }
-            SwarmEvent::Behaviour(BehaviourEvent::Punch(event)) => {
-                tracing::debug!(?event, "a direct way instead of a relay");
-            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gate(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_lan(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -237,20 +208,14 @@ impl Driver {
             } => {
                 tracing::debug!(address = %send_back_addr, %error, "inbound connection failed");
             }
-            SwarmEvent::NewListenAddr {
-                address,
-                listener_id,
-            } => self.on_listening(listener_id, address),
-            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_listening_no_more(address),
-            SwarmEvent::ListenerClosed {
-                listener_id,
-                addresses,
-                ..
-            } => {
-                self.reach.lost(listener_id);
-                for address in addresses {
-                    self.on_listening_no_more(address);
-                }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let address = address.with(Part::P2p(*self.swarm.local_peer_id()));
+                lock(&self.shared.listeners).push(address.clone());
+                self.tell(NetEvent::Listening(address));
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let address = address.with(Part::P2p(*self.swarm.local_peer_id()));
+                lock(&self.shared.listeners).retain(|known| *known != address);
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener failed");
@@ -262,27 +227,13 @@ impl Driver {
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: ConnectedPoint) {
         self.dialer.connected(id, peer);
         let (address, _) = dialer::split_peer(endpoint.get_remote_address().clone());
-        let is_dialled = |endpoint: &ConnectedPoint| match endpoint {
-            ConnectedPoint::Dialer { port_use, .. } => *port_use == PortUse::New,
-            ConnectedPoint::Listener { .. } => false,
-        };
         let connection = Connection {
             id,
             address,
-            outbound: is_dialled(&endpoint),
+            outbound: endpoint.is_dialer(),
             socket: self.shared.sockets.find(&endpoint),
         };
-        let is_relayed = on_link::is_relayed(&connection.address);
-        let relayed = self.peers.get(&peer).map(|neighbour| {
-            let mut known = neighbour.connections.iter();
-            known.all(|known| on_link::is_relayed(&known.address))
-        });
         match self.peers.get_mut(&peer) {
-            // what passes directly does not burden a relay
-            Some(_) if relayed == Some(true) && !is_relayed => self.replace(peer, connection),
-            Some(_) if relayed == Some(false) && is_relayed => {
-                self.swarm.close_connection(connection.id);
-            }
             Some(neighbour) => {
                 if connection.outbound {
                     neighbour
@@ -309,7 +260,7 @@ impl Driver {
         self.next_session += 1;
         let link = Link::new(
             key,
-            on_link::path_to(&connection.address, &self.lan),
+            on_link::path_to(&connection.address),
             self.serves.clone(),
             &self.shared,
         );
@@ -379,8 +330,6 @@ impl Driver {
                 Opened::Inbound(event.protocol, stream, connection.socket)
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
-            // an earlier weft: it is told of nobody
-            EventKind::Refused if event.protocol == Protocol::Peers => return,
             EventKind::Refused => {
                 return neighbour
                     .link
@@ -432,16 +381,6 @@ impl Driver {
                         .open(peer, connection, protocol);
                 }
             }
-            Report::Heard { session, learned } => {
-                let is_known = self.by_session(session).map(|(_, neighbour)| {
-                    let mut connections = neighbour.connections.iter();
-                    connections.any(|connection| place::is_loopback(&connection.address))
-                });
-                if let Some(is_here) = is_known {
-                    self.on_learned(learned, is_here);
-                }
-                self.whereabouts.changed();
-            }
             Report::Ended {
                 session,
                 was_up,
@@ -460,7 +399,6 @@ impl Driver {
                     let (address, reason) = (address.clone(), fault.to_string());
                     self.tell(NetEvent::DialFailed { address, reason });
                 }
-                self.whereabouts.changed();
                 let now = Instant::now();
                 self.dialer
                     .down(peer, neighbour.dialled, now - neighbour.since, now);
@@ -499,7 +437,6 @@ impl Driver {
         self.swarm
             .behaviour_mut()
             .gate
-            .members
             .gossip
             .report_message_validation_result(&message_id, &propagation_source, acceptance);
     }
@@ -527,7 +464,6 @@ impl Driver {
             let (peers, blocked) = (&self.peers, &self.shared.blocked);
             let next = self.dialer.next(
                 now,
-                peers.len(),
                 |peer| peers.contains_key(peer),
                 |peer| lock(blocked).until(peer, now),
             );

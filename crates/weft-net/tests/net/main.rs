@@ -4,7 +4,6 @@
 mod caps;
 mod chunks;
 mod door;
-mod exchange;
 mod gossip;
 mod harness;
 mod lan;
