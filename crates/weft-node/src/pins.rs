@@ -9,7 +9,7 @@ use weft_store::{Store, StoreError};
 
 use crate::{
     home::Home,
-    report::{PinReport, PinnedBy, ReleaseReport},
+    report::{PinReport, PinRequest, PinnedBy, ReleaseReport},
 };
 
 /// Under this name they are kept.
@@ -71,8 +71,20 @@ impl Pins {
         self.settings.union(&self.command).copied().collect()
     }
 
-    /// Pins a release, or no longer.
-    pub(crate) fn change(&mut self, release: RecordId, pinned: bool) -> Result<(), PinError> {
+    /// Does what is asked; only a release that the node knows can be pinned.
+    pub(crate) fn apply<P: Payload>(
+        &mut self,
+        node: &Node<P>,
+        request: &PinRequest,
+    ) -> Result<(), PinError> {
+        let PinRequest { release, pinned } = *request;
+        if pinned && node.trust().release_known(&release).is_none() {
+            return Err(PinError::Unknown(release));
+        }
+        self.change(release, pinned)
+    }
+
+    fn change(&mut self, release: RecordId, pinned: bool) -> Result<(), PinError> {
         if pinned {
             if self.command.len() >= PINS && !self.command.contains(&release) {
                 return Err(PinError::TooMany);

@@ -125,15 +125,11 @@ pub(crate) fn pin_in_store(home: &Home, request: &PinRequest) -> Result<PinsRepo
         mut node,
         mut pins,
     } = opened;
-    let PinRequest { release, pinned } = *request;
-    if pinned && node.trust().release_known(&release).is_none() {
-        return Err(PinError::Unknown(release));
-    }
-    pins.change(release, pinned)?;
+    pins.apply(&node, request)?;
     pins.keep(&store)?;
     let now_us = Clock::start().now_us();
     node.handle(now_us, Input::Command(Command::Pin(pins.all())));
-    Ok(pins_report(&node, &pins, &release))
+    Ok(pins_report(&node, &pins, &request.release))
 }
 
 /// What is pinned, while no node runs.

@@ -31,17 +31,8 @@ pub struct TrustDigest {
 impl TrustDigest {
     /// Whether the other knows of the same roots and the same list of what to do.
     pub fn has_list_of(&self, other: &Self) -> bool {
-        self.has_root_of(other) && self.list == other.list
-    }
-
-    /// Whether the other judges by the same root.
-    pub fn has_root_of(&self, other: &Self) -> bool {
-        (self.root_version, self.root) == (other.root_version, other.root)
-    }
-
-    /// Whether the other holds the same in the sets that grow.
-    pub fn has_sets_of(&self, other: &Self) -> bool {
-        (self.set_records, self.set_print) == (other.set_records, other.set_print)
+        let judged = |one: &Self| (one.root_version, one.root, one.list);
+        judged(self) == judged(other)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     bundle_lack::Lack,
     failure::{Exit, Failure},
     output::size,
+    verbs::bundle::broke_off,
 };
 
 /// Bytes of a chunk's frame before its own: tag, length, hash.
@@ -75,13 +76,7 @@ impl<'a> Part<'a> {
     /// Says that the whole bundle was written; what came of it.
     pub(crate) fn finish(self) -> Result<Written, Failure> {
         if let Err(error) = self.decoder.finish() {
-            let what = "the bundle broke off";
-            return Err(Failure::new(
-                Exit::Network,
-                what,
-                error.to_string(),
-                "try again",
-            ));
+            return Err(broke_off(&error));
         }
         let brings_nothing = self.written.chunks == 0 && self.written.chunks_left > 0;
         if self.is_too_small || brings_nothing {

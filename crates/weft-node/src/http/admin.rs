@@ -52,20 +52,16 @@ pub(super) async fn invite(State(shared): State<Shared>, body: Body) -> Response
         Ok(request) => request,
         Err(response) => return response,
     };
-    match shared.control.invite(request).await {
-        Ok(Ok(report)) => Json(report).into_response(),
-        Ok(Err(error)) => {
-            let (status, code) = match error {
-                InviteError::NoRegistrar => (StatusCode::CONFLICT, "no_registrar"),
-                InviteError::Asked(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-                InviteError::Invitations(_) | InviteError::Machine(_) => {
-                    (StatusCode::INTERNAL_SERVER_ERROR, "failed")
-                }
-            };
-            failure(status, code, error.to_string())
-        }
-        Err(Stopping) => stopping(),
-    }
+    answered(shared.control.invite(request).await, |error| {
+        let (status, code) = match error {
+            InviteError::NoRegistrar => (StatusCode::CONFLICT, "no_registrar"),
+            InviteError::Asked(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            InviteError::Invitations(_) | InviteError::Machine(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed")
+            }
+        };
+        failure(status, code, error.to_string())
+    })
 }
 
 #[derive(Deserialize)]
@@ -126,24 +122,20 @@ pub(super) async fn import_pipe(State(shared): State<Shared>, body: Body) -> Res
 }
 
 fn imported(result: Result<Result<ImportReport, ImportError>, Stopping>) -> Response {
-    match result {
-        Ok(Ok(report)) => Json(report).into_response(),
-        Ok(Err(error)) => {
-            let (status, code) = match error {
-                ImportError::Open { .. } => (StatusCode::NOT_FOUND, "not_found"),
-                ImportError::Bundle { .. } | ImportError::Pipe(_) => {
-                    (StatusCode::UNPROCESSABLE_ENTITY, "bad_bundle")
-                }
-                ImportError::BrokeOff(_) => (StatusCode::REQUEST_TIMEOUT, "broke_off"),
-                ImportError::OtherMesh { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "other_mesh"),
-                ImportError::LetGo(_) => (StatusCode::UNPROCESSABLE_ENTITY, "let_go"),
-                ImportError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
-                _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-            };
-            failure(status, code, error.to_string())
-        }
-        Err(Stopping) => stopping(),
-    }
+    answered(result, |error| {
+        let (status, code) = match error {
+            ImportError::Open { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            ImportError::Bundle { .. } | ImportError::Pipe(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "bad_bundle")
+            }
+            ImportError::BrokeOff(_) => (StatusCode::REQUEST_TIMEOUT, "broke_off"),
+            ImportError::OtherMesh { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "other_mesh"),
+            ImportError::LetGo(_) => (StatusCode::UNPROCESSABLE_ENTITY, "let_go"),
+            ImportError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+        };
+        failure(status, code, error.to_string())
+    })
 }
 
 #[derive(Deserialize)]
@@ -227,11 +219,7 @@ pub(super) async fn wants(
         Ok(Query(query)) => query,
         Err(error) => return bad_request(error.body_text()),
     };
-    match shared.control.wants(query.version).await {
-        Ok(Ok(report)) => Json(report).into_response(),
-        Ok(Err(error)) => export_failed(&error),
-        Err(Stopping) => stopping(),
-    }
+    answered(shared.control.wants(query.version).await, export_failed)
 }
 
 pub(super) async fn collect(State(shared): State<Shared>, body: Body) -> Response {
@@ -239,11 +227,9 @@ pub(super) async fn collect(State(shared): State<Shared>, body: Body) -> Respons
         Ok(request) => request,
         Err(response) => return response,
     };
-    match shared.control.collect(request).await {
-        Ok(Ok(report)) => Json(report).into_response(),
-        Ok(Err(error)) => failure(StatusCode::INTERNAL_SERVER_ERROR, "disk", error.to_string()),
-        Err(Stopping) => stopping(),
-    }
+    answered(shared.control.collect(request).await, |error| {
+        failure(StatusCode::INTERNAL_SERVER_ERROR, "disk", error.to_string())
+    })
 }
 
 pub(super) async fn pin(State(shared): State<Shared>, body: Body) -> Response {
@@ -251,27 +237,31 @@ pub(super) async fn pin(State(shared): State<Shared>, body: Body) -> Response {
         Ok(request) => request,
         Err(response) => return response,
     };
-    match shared.control.pin(request).await {
-        Ok(Ok(report)) => Json(report).into_response(),
-        Ok(Err(error)) => {
-            let (status, code) = match error {
-                PinError::Unknown(_) | PinError::NotPinned(_) => {
-                    (StatusCode::NOT_FOUND, "not_found")
-                }
-                PinError::InSettings(_) => (StatusCode::CONFLICT, "in_settings"),
-                PinError::TooMany => (StatusCode::CONFLICT, "too_many"),
-                PinError::Kept(_) | PinError::Node(_) => {
-                    (StatusCode::INTERNAL_SERVER_ERROR, "disk")
-                }
-            };
-            failure(status, code, error.to_string())
-        }
-        Err(Stopping) => stopping(),
-    }
+    answered(shared.control.pin(request).await, |error| {
+        let (status, code) = match error {
+            PinError::Unknown(_) | PinError::NotPinned(_) => (StatusCode::NOT_FOUND, "not_found"),
+            PinError::InSettings(_) => (StatusCode::CONFLICT, "in_settings"),
+            PinError::TooMany => (StatusCode::CONFLICT, "too_many"),
+            PinError::Kept(_) | PinError::Node(_) => (StatusCode::INTERNAL_SERVER_ERROR, "disk"),
+        };
+        failure(status, code, error.to_string())
+    })
 }
 
 pub(super) async fn stop(State(shared): State<Shared>) -> Response {
     reply(shared.control.stop().await.map(|()| Accepted { ok: true }))
+}
+
+/// What the node reports, or why it would not.
+fn answered<T: serde::Serialize, E>(
+    answer: Result<Result<T, E>, Stopping>,
+    refused: impl FnOnce(&E) -> Response,
+) -> Response {
+    match answer {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(error)) => refused(&error),
+        Err(Stopping) => stopping(),
+    }
 }
 
 fn reply<T: serde::Serialize>(answer: Result<T, Stopping>) -> Response {

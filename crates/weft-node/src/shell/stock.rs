@@ -56,17 +56,11 @@ impl Shell {
         request: &PinRequest,
         reply: oneshot::Sender<Result<PinsReport, PinError>>,
     ) {
-        let PinRequest { release, pinned } = *request;
-        let known = self.node.trust().release_known(&release).is_some();
-        let changed = if pinned && !known {
-            Err(PinError::Unknown(release))
-        } else {
-            self.pins.change(release, pinned)
-        };
-        if let Err(error) = changed {
+        if let Err(error) = self.pins.apply(&self.node, request) {
             let _ = reply.send(Err(error));
             return;
         }
+        let PinRequest { release, pinned } = *request;
         tracing::info!(%release, pinned, "what is pinned changes");
         self.handle(Input::Command(Command::Pin(self.pins.all())));
         let report = stock::pins_report(&self.node, &self.pins, &release);

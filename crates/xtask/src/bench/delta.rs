@@ -92,14 +92,8 @@ fn synthetic(dir: &Path) -> Result<Vec<Figure>> {
         let target = models::normal(&dir.join("target"), Some(change))?;
         let targets = quantized(&target, dir, "target")?;
         fs::remove_dir_all(target)?;
-        for ((_, format), (base, target)) in FORMATS.iter().zip(bases.iter().zip(targets)) {
-            let case = Case {
-                name: format!("{format}, all weights by N(0, {change:e})"),
-                base: base.clone(),
-                target,
-            };
-            figures.extend(case.fine_tune(dir)?);
-        }
+        let what = format!("all weights by N(0, {change:e})");
+        figures.extend(fine_tunes(&what, &bases, targets, dir)?);
     }
     Ok(figures)
 }
@@ -123,14 +117,26 @@ fn tuned(dir: &Path) -> Result<Vec<Figure>> {
             continue;
         }
         let targets = quantized(&folder, dir, "target")?;
-        for ((_, format), (base, target)) in FORMATS.iter().zip(bases.iter().zip(targets)) {
-            let case = Case {
-                name: format!("{format}, {pair}"),
-                base: base.clone(),
-                target,
-            };
-            figures.extend(case.fine_tune(dir)?);
-        }
+        figures.extend(fine_tunes(pair, &bases, targets, dir)?);
+    }
+    Ok(figures)
+}
+
+/// One fine-tune in each of the formats.
+fn fine_tunes(
+    what: &str,
+    bases: &[PathBuf],
+    targets: Vec<PathBuf>,
+    dir: &Path,
+) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for ((_, format), (base, target)) in FORMATS.iter().zip(bases.iter().zip(targets)) {
+        let case = Case {
+            name: format!("{format}, {what}"),
+            base: base.clone(),
+            target,
+        };
+        figures.extend(case.fine_tune(dir)?);
     }
     Ok(figures)
 }

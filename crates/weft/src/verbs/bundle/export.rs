@@ -10,12 +10,12 @@ use serde::Serialize;
 use weft_node::Home;
 use weft_record::{Hash, Name};
 
-use super::{COPY_BYTES, into_new_file, wants};
+use super::{COPY_BYTES, broke_off, into_new_file, wants};
 use crate::{
     bundle_lack::{Has, Lack},
     bundle_part::{self, Part, Written},
     context::{Context, quoted},
-    failure::{Exit, Failure},
+    failure::Failure,
     output::{count, size, written},
     progress::Spinner,
     refusals,
@@ -162,15 +162,7 @@ fn copy(
             Ok(0) => return Ok(total),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let what = "the bundle broke off";
-                return Err(Failure::new(
-                    Exit::Network,
-                    what,
-                    error.to_string(),
-                    "try again",
-                ));
-            }
+            Err(error) => return Err(broke_off(&error)),
         };
         to.write_all(&buffer[..read])
             .map_err(|error| written(&error))?;

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::expect::Expect;
-use crate::{context::Context, failure::Failure};
+use crate::{
+    context::Context,
+    failure::{Exit, Failure},
+};
 
 pub(crate) use import::{import_failure, take_in};
 
@@ -38,6 +41,12 @@ impl Bundle {
 /// The first digits of an id: enough to tell a mesh's releases apart.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
+}
+
+/// The node's bundle ended before its end.
+pub(crate) fn broke_off(reason: &dyn ToString) -> Failure {
+    let what = "the bundle broke off";
+    Failure::new(Exit::Network, what, reason.to_string(), "try again")
 }
 
 /// Writes a file that must not exist; nothing is left of it after a failure.
