@@ -14,6 +14,8 @@ use std::{
 
 use serde_json::Value;
 
+pub mod streets;
+
 /// Longest wait for anything: a loaded machine of two cores is slow, never that slow.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -58,6 +60,8 @@ pub fn skip(test: &str, reason: &str) {
 /// A folder with some nodes' homes.
 pub struct Site {
     dir: tempfile::TempDir,
+    /// Each home is in the network namespace of its name.
+    in_namespaces: bool,
 }
 
 /// How a command ended.
@@ -97,7 +101,36 @@ impl Site {
     pub fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
+            in_namespaces: false,
         }
+    }
+
+    /// Each home is in the network namespace of its name, whose nodes listen here.
+    pub fn in_namespaces() -> Self {
+        Self {
+            in_namespaces: true,
+            ..Self::new()
+        }
+    }
+
+    fn command(&self, home: &str) -> Command {
+        // packing needs no network, and has no home
+        if self.in_namespaces && home != "pack" {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", home]).arg(weft());
+            command
+        } else {
+            Command::new(weft())
+        }
+    }
+
+    fn listen(&self) -> [&'static str; 3] {
+        let address = if self.in_namespaces {
+            streets::LISTEN
+        } else {
+            "/ip4/127.0.0.1/tcp/0"
+        };
+        ["--no-mdns", "--listen", address]
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -106,7 +139,7 @@ impl Site {
 
     /// Runs `weft --dir HOME …` to its end.
     pub fn weft(&self, home: &str, arguments: &[&str]) -> Ended {
-        let mut command = Command::new(weft());
+        let mut command = self.command(home);
         command.arg("--dir").arg(self.path(home)).args(arguments);
         ended(command.stdin(Stdio::null()).output().unwrap())
     }
@@ -120,15 +153,14 @@ impl Site {
 
     /// Makes a mesh; its id.
     pub fn init(&self, home: &str) -> String {
+        self.init_following(home, &[])
+    }
+
+    /// The same, with these flags.
+    pub fn init_following(&self, home: &str, flags: &[&str]) -> String {
         let made = self.json(
             home,
-            &[
-                "mesh",
-                "init",
-                "--no-mdns",
-                "--listen",
-                "/ip4/127.0.0.1/tcp/0",
-            ],
+            &[&["mesh", "init"][..], &self.listen(), flags].concat(),
         );
         made["mesh_id"].as_str().unwrap().to_owned()
     }
@@ -150,8 +182,13 @@ impl Site {
 
     /// The same with an invitation that is here.
     pub fn join_with(&self, home: &str, invitation: &str) {
-        let listen = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
-        self.json(home, &[&["mesh", "join", invitation][..], &listen].concat());
+        self.join_following(home, invitation, &[]);
+    }
+
+    /// The same, with these flags.
+    pub fn join_following(&self, home: &str, invitation: &str, flags: &[&str]) {
+        let join = ["mesh", "join", invitation];
+        self.json(home, &[&join[..], &self.listen(), flags].concat());
     }
 
     /// Waits until a node belongs to its mesh.
@@ -174,7 +211,7 @@ impl Site {
 
     /// Starts a node.
     pub fn start(&self, home: &str, flags: &[&str]) -> Node {
-        let mut command = Command::new(weft());
+        let mut command = self.command(home);
         command
             .arg("--dir")
             .arg(self.path(home))

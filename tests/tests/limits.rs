@@ -107,3 +107,22 @@ fn limits_that_cannot_be_meant_are_refused() {
             .contains("`limit.serve`: `2MB` is not a rate")
     );
 }
+
+#[test]
+fn a_site_may_have_more_networks_than_the_machine_is_attached_to() {
+    let site = Site::new();
+    site.init("a");
+    let settings = site.path("a").join("node.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let with = |lan: &str| {
+        let text = text.replace("[network]", &format!("[network]\nlan = {lan}"));
+        std::fs::write(&settings, text).unwrap();
+    };
+    with("[\"10.1.2.3/16\"]");
+    let refused = site.weft("a", &["up"]).expect(2);
+    assert_eq!(refused.stderr.lines().count(), 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("`network.lan`: `10.1.2.3/16`"));
+    assert!(refused.stderr.contains("write 10.1.0.0/16"));
+    with("[\"10.1.0.0/16\", \"fd00:1::/32\"]");
+    drop(site.up("a", &[]));
+}

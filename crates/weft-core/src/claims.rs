@@ -140,7 +140,7 @@ impl<P: Payload> Node<P> {
             return;
         };
         // what somebody beyond the LAN fetches spares this site nothing
-        if peer_state.path == Path::Wan {
+        if peer_state.path != Path::Lan {
             return;
         }
         if reaches {

@@ -207,7 +207,7 @@ impl<P: Payload> Node<P> {
         let length = state.and_then(|state| state.chunk_length(index));
         let pause = match peer.path {
             Path::Lan => peer.pause,
-            Path::Wan => peer.pause.max(self.pause_afar),
+            Path::Wan | Path::Relayed => peer.pause.max(self.pause_afar),
         };
         pace::late_us(asked, peer.progress, pause, length.unwrap_or(0))
     }

@@ -47,6 +47,9 @@ pub enum Path {
     Lan,
     /// Over the site's uplink: each byte comes once for all of the site.
     Wan,
+    /// Over the uplink and that of another member, which carries it: chunks only where there
+    /// is no other way.
+    Relayed,
 }
 
 /// Requests of the owner.

@@ -136,8 +136,8 @@ impl Caps {
     /// The cap of one direction and path.
     pub fn of(&self, direction: Direction, path: Path) -> Option<u64> {
         match (direction, path) {
-            (Direction::Fetch, Path::Wan) => self.fetch_bytes_per_sec,
-            (Direction::Serve, Path::Wan) => self.serve_bytes_per_sec,
+            (Direction::Fetch, Path::Wan | Path::Relayed) => self.fetch_bytes_per_sec,
+            (Direction::Serve, Path::Wan | Path::Relayed) => self.serve_bytes_per_sec,
             (Direction::Fetch, Path::Lan) => self.lan_fetch_bytes_per_sec,
             (Direction::Serve, Path::Lan) => self.lan_serve_bytes_per_sec,
         }
@@ -188,7 +188,7 @@ impl Buckets {
     pub(crate) fn ready_us(&self, path: Path) -> u64 {
         match path {
             Path::Lan => self.lan.ready_us(),
-            Path::Wan => self.wan.ready_us(),
+            Path::Wan | Path::Relayed => self.wan.ready_us(),
         }
     }
 
@@ -202,7 +202,7 @@ impl Buckets {
     fn of_mut(&mut self, path: Path) -> &mut TokenBucket {
         match path {
             Path::Lan => &mut self.lan,
-            Path::Wan => &mut self.wan,
+            Path::Wan | Path::Relayed => &mut self.wan,
         }
     }
 }
@@ -269,7 +269,7 @@ impl<P: Payload> Node<P> {
     fn tell_bits_afar(&mut self) {
         for file in self.files.keys().copied().collect::<Vec<_>>() {
             for peer in self.wanting(&file) {
-                if self.path_of(&peer) == Some(Path::Wan) {
+                if self.path_of(&peer).is_some_and(|path| path != Path::Lan) {
                     self.tell_bits(peer, file);
                 }
             }

@@ -87,7 +87,7 @@ impl<P: Payload> Node<P> {
             let is_before = || mark(key, file) < own_mark;
             let side = match peer.path {
                 Path::Lan => &mut near,
-                Path::Wan => &mut far,
+                Path::Wan | Path::Relayed => &mut far,
             };
             if peer.standing == Standing::Bundle {
                 // nobody else asks it
@@ -122,7 +122,7 @@ impl<P: Payload> Node<P> {
         let mut has_half = false;
         for (place, (_, peer)) in self.peers.iter().enumerate() {
             let row = state.offers.row(place);
-            if peer.path == Path::Wan && self.gives(peer.standing) {
+            if peer.path != Path::Lan && self.gives(peer.standing) {
                 reaches_afar |= Bits::any_outside(row, &near_or_held);
                 has_half |= Bits::any_outside(row, &halved);
             }
@@ -159,7 +159,8 @@ impl<P: Payload> Node<P> {
             let full = peer.room() < run.min(peer.window.run());
             let is_spent =
                 self.buckets.ready_us(peer.path) > self.now_us && peer.standing != Standing::Bundle;
-            let barred = is_spent || (peer.path == Path::Wan && !asks_afar);
+            let is_last = peer.path == Path::Relayed && self.has_direct_way(state, view);
+            let barred = is_spent || is_last || (peer.path != Path::Lan && !asks_afar);
             if busier || full || barred || !self.gives(peer.standing) {
                 continue;
             }
@@ -181,11 +182,22 @@ impl<P: Payload> Node<P> {
     }
 }
 
+impl<P: Payload> Node<P> {
+    /// Whether somebody has what is lacking to whom nobody carries it, busy or not.
+    fn has_direct_way(&self, state: &FileState, view: &View) -> bool {
+        let mut peers = self.peers.iter().enumerate();
+        peers.any(|(place, (_, peer))| {
+            let is_direct = peer.path != Path::Relayed && self.gives(peer.standing);
+            is_direct && view.side(peer).gives_any(state, place, peer)
+        })
+    }
+}
+
 impl View {
     fn side(&self, peer: &PeerState) -> &Side {
         match peer.path {
             Path::Lan => &self.near,
-            Path::Wan => &self.far,
+            Path::Wan | Path::Relayed => &self.far,
         }
     }
 
@@ -194,8 +206,8 @@ impl View {
     fn way(&self, peer: &PeerState, draw: usize, chunks: usize) -> Way {
         match (peer.path, self.rank % bounds::UPLINK_NODES) {
             (Path::Lan, _) => Way::On((draw >> 32) % chunks),
-            (Path::Wan, 0) => Way::On(self.site),
-            (Path::Wan, _) => Way::Back(self.site),
+            (Path::Wan | Path::Relayed, 0) => Way::On(self.site),
+            (Path::Wan | Path::Relayed, _) => Way::Back(self.site),
         }
     }
 }
@@ -278,7 +290,7 @@ fn aside(peer: &PeerState) -> usize {
     match peer.path {
         Path::Lan => (usize::from(peer.window.0) / 4).max(1),
         // others of the site were told, and other sites take other parts
-        Path::Wan => usize::from(peer.window.0),
+        Path::Wan | Path::Relayed => usize::from(peer.window.0),
     }
 }
 

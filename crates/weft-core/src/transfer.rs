@@ -184,7 +184,7 @@ impl<P: Payload> Node<P> {
             let get = Message::Get(ChunkRef { file, index });
             self.outputs.push_back(Output::Send(peer, get));
         }
-        if let Some(claim) = state.claim.as_mut().filter(|_| ask.path == Path::Wan) {
+        if let Some(claim) = state.claim.as_mut().filter(|_| ask.path != Path::Lan) {
             claim.change();
         }
         // no request is late before this; when it comes, it is looked closer
@@ -203,12 +203,12 @@ impl<P: Payload> Node<P> {
             let now = Moment::at(now_us);
             state.pause = now.since(asked.at.max(state.progress));
             (state.progress, state.strikes) = (now, 0);
-            if state.path == Path::Wan {
+            if state.path != Path::Lan {
                 self.pause_afar = state.pause;
             }
             Some(asked)
         });
-        if self.path_of(&peer) == Some(Path::Wan) {
+        if self.path_of(&peer).is_some_and(|path| path != Path::Lan) {
             self.note_uplink(&file, payload.length());
         }
         let Some(state) = self.files.get_mut(&file) else {
@@ -428,7 +428,7 @@ impl<P: Payload> Node<P> {
             if !peer_file.is_some_and(|file| file.wanted) || !peer_state.standing.is_member() {
                 continue;
             }
-            if peer_state.path == Path::Wan && is_paused {
+            if peer_state.path != Path::Lan && is_paused {
                 continue;
             }
             let lacks = |index: &u32| !state.offers.holds(place, *index);

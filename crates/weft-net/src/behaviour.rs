@@ -1,22 +1,31 @@
-//! What libp2p does for weft, put together: limits, weft's streams, gossip, the LAN.
+//! What libp2p does for weft, put together: limits, weft's streams, gossip, the LAN, and
+//! the ways to a node that nobody can dial.
 
-use std::io;
+use std::{
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex},
+};
 
 use libp2p::{
-    Swarm, SwarmBuilder,
+    Swarm, SwarmBuilder, autonat,
     connection_limits::{self, ConnectionLimits},
+    dcutr,
     dns::{self, ResolverConfig, ResolverOpts},
     gossipsub::{self, MessageAuthenticity, MessageId, ValidationMode},
+    identify,
     identity::Keypair,
-    mdns,
+    mdns, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
 use crate::{
+    block::BlockList,
     bounds,
     config::{NetConfig, StartError},
-    gate::Gate,
+    gate::{Admissions, Gate},
     handle::Shared,
+    mux::Yamux,
     streams, tcp,
 };
 
@@ -26,6 +35,22 @@ pub(crate) struct Behaviour {
     pub(crate) streams: streams::Behaviour,
     pub(crate) gate: Gate,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    /// Reserves places at relays, and dials through them.
+    relayed: relay::client::Behaviour,
+    /// Makes a direct connection of a relayed one.
+    punch: dcutr::Behaviour,
+}
+
+/// What is for members only.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Members {
+    pub(crate) gossip: gossipsub::Behaviour,
+    /// Tells as which address a member is seen, and what this node speaks.
+    identify: identify::Behaviour,
+    /// Carries what members behind routers say to each other.
+    pub(crate) relay: relay::Behaviour,
+    /// Asks some whether they can dial this node, and dials those that ask.
+    pub(crate) probe: autonat::v1::Behaviour,
 }
 
 /// The topic on which a mesh announces its heads.
@@ -37,8 +62,12 @@ pub(crate) fn topic(config: &NetConfig) -> gossipsub::IdentTopic {
 pub(crate) fn swarm(config: &NetConfig, shared: &Shared) -> Result<Swarm<Behaviour>, StartError> {
     let keypair = Keypair::ed25519_from_bytes(*config.secret.seed())
         .map_err(|error| StartError::Key(error.to_string()))?;
-    let behaviour = behaviour(&keypair, config, shared)?;
-    let tcp = tcp::transport(&keypair, config.security, shared.sockets.clone())?;
+    let gate = gate(&keypair, config, shared.admissions.clone())?;
+    let blocked = shared.blocked.clone();
+    let make = |keypair: &Keypair, relayed| behaviour(keypair, config, blocked, gate, relayed);
+    let secure = tcp::Secure::new(&keypair, config.security)?;
+    let tcp = tcp::transport(secure.clone(), shared.sockets.clone());
+    let secure = |_: &Keypair| Ok::<_, Infallible>(secure);
     let builder = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_quic()
@@ -48,7 +77,9 @@ pub(crate) fn swarm(config: &NetConfig, shared: &Shared) -> Result<Swarm<Behavio
     macro_rules! finish {
         ($builder:expr) => {
             $builder
-                .with_behaviour(|_| behaviour)
+                .with_relay_client(secure, || Yamux)
+                .map_err(transport)?
+                .with_behaviour(make)
                 .map_err(transport)?
                 .with_swarm_config(|swarm| {
                     // One address after the other, so that TCP comes before QUIC.
@@ -73,20 +104,74 @@ fn transport(error: impl ToString) -> StartError {
 fn behaviour(
     keypair: &Keypair,
     config: &NetConfig,
-    shared: &Shared,
-) -> Result<Behaviour, StartError> {
+    blocked: Arc<Mutex<BlockList>>,
+    gate: Gate,
+    relayed: relay::client::Behaviour,
+) -> Behaviour {
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(bounds::CONNECTIONS_PENDING))
         .with_max_pending_outgoing(Some(bounds::CONNECTIONS_PENDING))
         .with_max_established(Some(bounds::CONNECTIONS))
         .with_max_established_per_peer(Some(bounds::CONNECTIONS_PER_PEER));
     let mdns = if config.mdns { lan(keypair) } else { None };
-    Ok(Behaviour {
+    Behaviour {
         limits: connection_limits::Behaviour::new(limits),
-        streams: streams::Behaviour::new(shared.blocked.clone()),
-        gate: Gate::new(gossip(config)?, shared.admissions.clone()),
+        streams: streams::Behaviour::new(blocked),
+        gate,
         mdns: mdns.into(),
-    })
+        relayed,
+        punch: dcutr::Behaviour::new(keypair.public().to_peer_id()),
+    }
+}
+
+fn gate(
+    keypair: &Keypair,
+    config: &NetConfig,
+    admissions: Arc<Admissions>,
+) -> Result<Gate, StartError> {
+    // Where this node is reached it tells in records of its own, by whom it tells it.
+    let told = identify::Config::new("weft/1".to_owned(), keypair.public())
+        .with_agent_version("weft".to_owned())
+        .with_hide_listen_addrs(true)
+        .with_cache_size(0);
+    let relay = relay::Config {
+        max_reservations: bounds::RELAY_RESERVATIONS,
+        max_reservations_per_peer: bounds::RELAY_RESERVATIONS_PER_PEER,
+        max_circuits: bounds::RELAY_CIRCUITS,
+        max_circuits_per_peer: bounds::RELAY_CIRCUITS_PER_PEER,
+        max_circuit_duration: bounds::RELAY_CIRCUIT_TIME,
+        max_circuit_bytes: bounds::RELAY_CIRCUIT_BYTES,
+        ..relay::Config::default()
+    };
+    let mut relay = relay::Behaviour::new(keypair.public().to_peer_id(), relay);
+    relay.set_status(Some(relay::Status::Disable));
+    let members = Members {
+        gossip: gossip(config)?,
+        identify: identify::Behaviour::new(told),
+        relay,
+        probe: autonat::v1::Behaviour::new(keypair.public().to_peer_id(), probe()),
+    };
+    Ok(Gate::new(members, admissions))
+}
+
+/// Whom it asks the network loop tells it. Version 1 dials the address that it sees and no
+/// other, so that it need not be paid with tens of kilobytes, as version 2 must.
+fn probe() -> autonat::v1::Config {
+    autonat::v1::Config {
+        boot_delay: bounds::PROBE_AFTER,
+        retry_interval: bounds::PROBE_RETRY,
+        throttle_server_period: bounds::PROBE_RETRY,
+        refresh_interval: bounds::PROBE_REFRESH,
+        use_connected: false,
+        confidence_max: 1,
+        max_peer_addresses: bounds::ADDRESSES_TOLD,
+        throttle_clients_peer_max: bounds::PROBED_PER_PEER,
+        throttle_clients_global_max: bounds::PROBED,
+        throttle_clients_period: bounds::PROBED_WITHIN,
+        // a mesh may be all of private networks
+        only_global_ips: false,
+        ..autonat::v1::Config::default()
+    }
 }
 
 fn gossip(config: &NetConfig) -> Result<gossipsub::Behaviour, StartError> {

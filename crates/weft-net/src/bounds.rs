@@ -32,6 +32,25 @@ pub(crate) const CHUNK_STREAMS_INBOUND: usize = 4;
 /// Control streams accepted on one connection over its life.
 pub(crate) const CONTROL_STREAMS_INBOUND: usize = 1;
 
+/// Streams on which a peer tells of others, accepted on one connection over its life.
+pub(crate) const PEERS_STREAMS_INBOUND: usize = 1;
+
+/// Peers that a node tells another of...
+pub(crate) const PEERS_TOLD: usize = 64;
+/// ...with so many addresses each...
+pub(crate) const ADDRESSES_TOLD: usize = 8;
+/// ...in a signed record of at most this: eight addresses of relays with their names and its
+/// own, and the signature.
+pub(crate) const PEER_RECORD_BYTES: usize = 1024;
+/// Longest message about peers: their records, two of the sender's own, and what surrounds them.
+pub(crate) const PEERS_BYTES: usize = (PEERS_TOLD + 3) * (PEER_RECORD_BYTES + 16);
+/// Two messages about peers to one peer lie at least this far apart, and no more is read: what
+/// they cost, a signature a record, is bounded by it.
+pub(crate) const PEERS_PAUSE: Duration = Duration::from_secs(1);
+/// A record of a node's own addresses is signed anew this often, so that what was told
+/// elsewhere of it grows old.
+pub(crate) const PEER_RECORD_RENEWED: Duration = Duration::from_hours(1);
+
 /// Longest chunk payload.
 pub(crate) const CHUNK_BYTES: usize = weft_record::MAX_CHUNK_BYTES as usize;
 /// Requests of one peer that are read and not yet answered in full: this many
@@ -94,8 +113,9 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dial or an inbound handshake that takes longer fails.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Connections to one peer: both dialled at once, over TCP and QUIC.
-pub(crate) const CONNECTIONS_PER_PEER: u32 = 4;
+/// Connections to one peer: both dialled at once, over TCP and QUIC, and those by which it
+/// tried whether this node can be dialled.
+pub(crate) const CONNECTIONS_PER_PEER: u32 = 8;
 /// Connections in all.
 pub(crate) const CONNECTIONS: u32 = 2 * PEERS as u32;
 /// Handshakes under way, each way.
@@ -108,9 +128,9 @@ pub(crate) const GOSSIP_BYTES: usize = weft_core::bounds::ANNOUNCEMENT_BYTES;
 /// Longest gossip frame: an announcement, its protobuf, and control messages.
 pub(crate) const GOSSIP_FRAME_BYTES: usize = GOSSIP_BYTES + 16 * 1024;
 
-/// Messages of gossip kept of a peer until it is admitted: what it says first, on the
-/// connections that it may have.
-pub(crate) const GOSSIP_HELD: usize = 8;
+/// What is kept of a peer until it is admitted: what it says first on the streams for
+/// members, on the connections that it may have.
+pub(crate) const HELD_AT_GATE: usize = 16;
 
 /// Default of [`crate::NetConfig::stranger_block`]: who waits at the door for an admin's
 /// node comes back soon, and costs little.
@@ -123,8 +143,19 @@ pub(crate) const FAULT_BLOCK: Duration = Duration::from_mins(1);
 /// Peers kept away at once; beyond it the one whose time ends first returns.
 pub(crate) const BLOCKED: usize = 1024;
 
-/// Places that are dialled: bootstrap addresses, peers of the LAN, former members.
+/// Places that are dialled: bootstrap addresses, peers of the LAN, former members, and those
+/// of which others told.
 pub(crate) const TARGETS: usize = 256;
+/// Of these, those of which others told: of more a node learns when it needs them.
+pub(crate) const TARGETS_TOLD: usize = 96;
+/// With so many links a node dials nobody more that others told of, unless on its LAN: enough
+/// to fetch from several and to lose some, and a large mesh does not become a full one.
+pub(crate) const LINKS_WANTED: usize = 12;
+/// It looks again after this whether it has become lonely.
+pub(crate) const LINKS_LOOK: Duration = Duration::from_secs(15);
+/// Failures after which a place that others told of is forgotten; who is told again of the
+/// same record does not try again.
+pub(crate) const TOLD_FAILURES: u32 = 5;
 /// Addresses kept for one place.
 pub(crate) const ADDRESSES_PER_TARGET: usize = 8;
 /// First wait before a place is dialled again; it doubles...
@@ -135,5 +166,39 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_mins(1);
 pub(crate) const LINK_PROVEN: Duration = Duration::from_secs(5);
 /// Failures (about an hour and a half) after which a former member is forgotten.
 pub(crate) const REMEMBERED_FAILURES: u32 = 96;
-/// Two dials of peers found on the LAN lie at least this far apart.
-pub(crate) const LAN_DIAL_INTERVAL: Duration = Duration::from_millis(100);
+/// Two dials of peers found on the LAN or through others lie at least this far apart.
+pub(crate) const FOUND_DIAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Members for which this node stands ready as a relay...
+pub(crate) const RELAY_RESERVATIONS: usize = 128;
+/// ...each of them over so many of its connections.
+pub(crate) const RELAY_RESERVATIONS_PER_PEER: usize = 2;
+/// Pairs of members for which it carries what they say, at once...
+pub(crate) const RELAY_CIRCUITS: usize = 32;
+/// ...and of these, those that one member began: it has few links.
+pub(crate) const RELAY_CIRCUITS_PER_PEER: usize = 8;
+/// A pair begins anew after this; meanwhile it may have found a direct way.
+pub(crate) const RELAY_CIRCUIT_TIME: Duration = Duration::from_mins(30);
+/// Bytes carried for a pair each way: what passes at [`RELAYED_BYTES_PER_SEC`] meanwhile.
+pub(crate) const RELAY_CIRCUIT_BYTES: u64 = 64 * 1024 * 1024;
+/// Chunks pass a relayed link at this rate each way: the relay's uplink is somebody else's.
+/// Above what the core takes for the slowest peer, so that who has no other way gets there.
+pub(crate) const RELAYED_BYTES_PER_SEC: u64 = 32 * 1024;
+/// Relays at which a node that cannot be dialled holds a place: one may go.
+pub(crate) const RELAYS_KEPT: usize = 2;
+/// It looks for a further one this often.
+pub(crate) const RELAYS_LOOK: Duration = Duration::from_secs(5);
+
+/// A node asks a member from beyond the LAN whether it can be dialled when it has run for
+/// this long and nobody dialled it by then...
+pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// ...again after this, until two answers in a row are the same...
+pub(crate) const PROBE_RETRY: Duration = Duration::from_secs(30);
+/// ...and from then on this often: some 5 kB each time.
+pub(crate) const PROBE_REFRESH: Duration = Duration::from_hours(1);
+/// It dials those that ask so often...
+pub(crate) const PROBED_PER_PEER: usize = 2;
+/// ...and all of them together so often...
+pub(crate) const PROBED: usize = 16;
+/// ...within this.
+pub(crate) const PROBED_WITHIN: Duration = Duration::from_secs(30);

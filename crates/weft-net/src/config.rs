@@ -2,10 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use ipnet::IpNet;
 use libp2p::Multiaddr;
 use weft_record::MeshId;
 
-use crate::bounds;
+use crate::{bounds, reach::Relaying};
 
 /// Fixed at the start.
 pub struct NetConfig {
@@ -19,6 +20,10 @@ pub struct NetConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Whether to look for peers on the LAN, and to be found there.
     pub mdns: bool,
+    /// What belongs to the site's LAN beside the networks that this machine is attached to.
+    pub lan: Vec<IpNet>,
+    /// Whether this node carries what members that cannot dial each other say.
+    pub relaying: Relaying,
     /// How TCP connections are secured.
     pub security: Security,
     /// A peer that does not let 64 KiB pass for this long, while it should, is let go.
@@ -50,6 +55,8 @@ impl NetConfig {
                 .collect(),
             bootstrap: Vec::new(),
             mdns: true,
+            lan: Vec::new(),
+            relaying: Relaying::default(),
             security: Security::default(),
             stall_timeout: bounds::STALL_TIMEOUT,
             stranger_block: bounds::STRANGER_BLOCK,
@@ -65,6 +72,8 @@ impl fmt::Debug for NetConfig {
             .field("listen", &self.listen)
             .field("bootstrap", &self.bootstrap)
             .field("mdns", &self.mdns)
+            .field("lan", &self.lan)
+            .field("relaying", &self.relaying)
             .field("security", &self.security)
             .finish_non_exhaustive()
     }

@@ -1,11 +1,12 @@
-//! Whom to dial and when: bootstrap addresses, peers of the LAN and former
-//! members, each with exponential backoff. Reads no clock and opens no socket.
+//! Whom to dial and when: bootstrap addresses, peers of the LAN, former members and
+//! those of which others told, each with exponential backoff. Reads no clock and opens
+//! no socket.
 
 use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
 
-use crate::bounds;
+use crate::{book::Learned, bounds, on_link};
 
 /// Why a place is dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub(crate) enum Source {
     Lan,
     /// Was a peer before: tried until it failed too often.
     Remembered,
+    /// A member told of it: tried a few times, beyond the LAN only by a node that has few
+    /// links.
+    Told,
 }
 
 /// The next place to dial.
@@ -25,7 +29,7 @@ pub(crate) enum Source {
 pub(crate) struct Dial {
     pub(crate) target: u64,
     pub(crate) peer: Option<PeerId>,
-    /// TCP before QUIC, without `/p2p`.
+    /// TCP before QUIC, relays last, without the peer's `/p2p`.
     pub(crate) addresses: Vec<Multiaddr>,
 }
 
@@ -33,7 +37,7 @@ pub(crate) struct Dial {
 pub(crate) struct Dialer {
     targets: Vec<Target>,
     next_target: u64,
-    lan_due: Instant,
+    paced_due: Instant,
     jitter: Box<dyn FnMut() -> u64 + Send>,
 }
 
@@ -43,6 +47,10 @@ struct Target {
     source: Source,
     peer: Option<PeerId>,
     addresses: Vec<Multiaddr>,
+    /// Number of the newest record that told of it.
+    seq: u64,
+    /// It is on the LAN, by what was told.
+    is_near: bool,
     failures: u32,
     state: State,
 }
@@ -61,7 +69,7 @@ impl Dialer {
         Self {
             targets: Vec::new(),
             next_target: 0,
-            lan_due: now,
+            paced_due: now,
             jitter: Box::new(jitter),
         }
     }
@@ -86,11 +94,14 @@ impl Dialer {
             });
         if let Some(target) = known {
             target.peer = target.peer.or(peer);
+            if target.source == Source::Told {
+                target.source = source;
+            }
             if !target.addresses.contains(&address)
                 && target.addresses.len() < bounds::ADDRESSES_PER_TARGET
             {
                 target.addresses.push(address);
-                target.addresses.sort_by_key(is_quic);
+                target.addresses.sort_by_key(rank);
             }
             if source == Source::Asked && matches!(target.state, State::Due(_)) {
                 target.state = State::Due(now);
@@ -98,23 +109,79 @@ impl Dialer {
             return true;
         }
         if self.targets.len() >= bounds::TARGETS {
-            let Some(forgettable) = self.targets.iter().position(|target| {
-                target.source == Source::Remembered && target.state != State::Up
-            }) else {
+            let forgettable = [Source::Told, Source::Remembered]
+                .into_iter()
+                .find_map(|source| {
+                    let mut targets = self.targets.iter();
+                    targets.position(|target| target.source == source && target.state != State::Up)
+                });
+            let Some(forgettable) = forgettable else {
                 return false;
             };
             self.targets.remove(forgettable);
         }
+        self.push(source, peer, vec![address], (0, false), now);
+        true
+    }
+
+    /// A member told of a peer: a newer record replaces what an older one said. A place that is
+    /// known by itself only gains addresses.
+    pub(crate) fn told(&mut self, learned: Learned, is_near: bool, now: Instant) {
+        let Learned {
+            peer,
+            seq,
+            mut addresses,
+        } = learned;
+        if addresses.is_empty() {
+            return;
+        }
+        addresses.sort_by_key(rank);
+        let known = self
+            .targets
+            .iter_mut()
+            .find(|target| target.peer == Some(peer));
+        if let Some(target) = known {
+            if target.source != Source::Told {
+                addresses.retain(|address| !target.addresses.contains(address));
+                let room = bounds::ADDRESSES_PER_TARGET.saturating_sub(target.addresses.len());
+                target.addresses.extend(addresses.into_iter().take(room));
+                target.addresses.sort_by_key(rank);
+            } else if seq >= target.seq {
+                (target.seq, target.is_near) = (seq, is_near);
+                if target.addresses != addresses {
+                    (target.addresses, target.failures) = (addresses, 0);
+                    if matches!(target.state, State::Due(_)) {
+                        target.state = State::Due(now);
+                    }
+                }
+            }
+            return;
+        }
+        let told = self.targets.iter().filter(|one| one.source == Source::Told);
+        if told.count() < bounds::TARGETS_TOLD && self.targets.len() < bounds::TARGETS {
+            self.push(Source::Told, Some(peer), addresses, (seq, is_near), now);
+        }
+    }
+
+    fn push(
+        &mut self,
+        source: Source,
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+        (seq, is_near): (u64, bool),
+        now: Instant,
+    ) {
         self.next_target += 1;
         self.targets.push(Target {
             number: self.next_target,
             source,
             peer,
-            addresses: vec![address],
+            addresses,
+            seq,
+            is_near,
             failures: 0,
             state: State::Due(now),
         });
-        true
     }
 
     /// The announcement of this address on the LAN expired.
@@ -134,24 +201,25 @@ impl Dialer {
         self.targets
             .iter()
             .filter_map(|target| match target.state {
-                State::Due(due) if target.source == Source::Lan => Some(due.max(self.lan_due)),
+                State::Due(due) if target.is_paced() => Some(due.max(self.paced_due)),
                 State::Due(due) => Some(due),
                 _ => None,
             })
             .min()
     }
 
-    /// The next place that is due. `is_up` and `blocked_until` tell of a peer.
+    /// The next place that is due. `links` stand; `is_up` and `blocked_until` tell of a peer.
     pub(crate) fn next(
         &mut self,
         now: Instant,
+        links: usize,
         is_up: impl Fn(&PeerId) -> bool,
         blocked_until: impl Fn(&PeerId) -> Option<Instant>,
     ) -> Option<Dial> {
         for target in &mut self.targets {
-            let lan = target.source == Source::Lan;
+            let is_paced = target.is_paced();
             match target.state {
-                State::Due(due) if due <= now && !(lan && self.lan_due > now) => {}
+                State::Due(due) if due <= now && !(is_paced && self.paced_due > now) => {}
                 _ => continue,
             }
             if let Some(peer) = target.peer {
@@ -164,8 +232,12 @@ impl Dialer {
                     continue;
                 }
             }
-            if lan {
-                self.lan_due = now + bounds::LAN_DIAL_INTERVAL;
+            if target.is_spare() && links >= bounds::LINKS_WANTED {
+                target.state = State::Due(now + bounds::LINKS_LOOK);
+                continue;
+            }
+            if is_paced {
+                self.paced_due = now + bounds::FOUND_DIAL_INTERVAL;
             }
             target.state = State::Dialling(None);
             return Some(Dial {
@@ -237,8 +309,8 @@ impl Dialer {
             if target.peer == Some(peer) {
                 if proven {
                     target.failures = 0;
-                    // An address asked for once led to a peer: now it is one of those known.
-                    if target.source == Source::Asked {
+                    // What was asked for or told of led to a peer: now it is one of those known.
+                    if matches!(target.source, Source::Asked | Source::Told) {
                         target.source = Source::Remembered;
                     }
                 }
@@ -258,6 +330,7 @@ impl Dialer {
             Source::Bootstrap | Source::Lan => false,
             Source::Asked => true,
             Source::Remembered => target.failures >= bounds::REMEMBERED_FAILURES,
+            Source::Told => target.failures >= bounds::TOLD_FAILURES,
         };
         if exhausted || target.addresses.is_empty() {
             self.targets.remove(index);
@@ -266,6 +339,18 @@ impl Dialer {
         target.state = State::Due(now + backoff(target.failures, jitter));
         target.failures = target.failures.saturating_add(1);
         false
+    }
+}
+
+impl Target {
+    /// Many may be found at once: they are dialled one after the other.
+    fn is_paced(&self) -> bool {
+        matches!(self.source, Source::Lan | Source::Told)
+    }
+
+    /// Whether it is of no use to a node that has enough links.
+    fn is_spare(&self) -> bool {
+        self.source == Source::Told && !self.is_near
     }
 }
 
@@ -289,6 +374,11 @@ pub(crate) fn split_peer(mut address: Multiaddr) -> (Multiaddr, Option<PeerId>) 
     }
 }
 
+/// In which order addresses are dialled: a relay is the last way.
+fn rank(address: &Multiaddr) -> (bool, bool) {
+    (on_link::is_relayed(address), is_quic(address))
+}
+
 /// Whether an address is QUIC's: bulk goes over TCP where both exist.
 pub(crate) fn is_quic(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::QuicV1))
@@ -309,7 +399,7 @@ mod tests {
     }
 
     fn next(dialer: &mut Dialer, now: Instant) -> Option<Dial> {
-        dialer.next(now, |_| false, |_| None)
+        dialer.next(now, 0, |_| false, |_| None)
     }
 
     #[test]
@@ -383,9 +473,9 @@ mod tests {
         let until = now + SECOND;
         let is_up = |peer: &PeerId| *peer == up;
         let blocked_until = |peer: &PeerId| (*peer == blocked).then_some(until);
-        assert_eq!(dialer.next(now, is_up, blocked_until), None);
+        assert_eq!(dialer.next(now, 0, is_up, blocked_until), None);
         assert_eq!(dialer.deadline(), Some(until));
-        let dial = dialer.next(until, is_up, |_| None).expect("free again");
+        let dial = dialer.next(until, 0, is_up, |_| None).expect("free again");
         assert_eq!(dial.peer, Some(blocked));
     }
 
@@ -465,9 +555,75 @@ mod tests {
         }
         assert_eq!(next(&mut dialer, now).expect("due").peer, Some(peers[0]));
         assert_eq!(next(&mut dialer, now), None);
-        assert_eq!(dialer.deadline(), Some(now + bounds::LAN_DIAL_INTERVAL));
+        assert_eq!(dialer.deadline(), Some(now + bounds::FOUND_DIAL_INTERVAL));
         dialer.expire_lan(&peers[1], &places[1]);
         assert_eq!(dialer.deadline(), None);
+    }
+
+    fn told(peer: PeerId, seq: u64, text: &str) -> Learned {
+        let addresses = vec![address(text)];
+        Learned {
+            peer,
+            seq,
+            addresses,
+        }
+    }
+
+    #[test]
+    fn whom_others_told_of_is_dialled_by_a_node_with_few_links_and_soon_forgotten() {
+        let mut now = Instant::now();
+        let (mut dialer, near, far) = (dialer(now), PeerId::random(), PeerId::random());
+        dialer.told(told(far, 1, "/ip4/203.0.113.1/tcp/1"), false, now);
+        let many =
+            |dialer: &mut Dialer, now| dialer.next(now, bounds::LINKS_WANTED, |_| false, |_| None);
+        assert_eq!(many(&mut dialer, now), None, "it has links enough");
+        assert_eq!(dialer.deadline(), Some(now + bounds::LINKS_LOOK));
+        dialer.told(told(near, 1, "/ip4/10.0.0.1/tcp/1"), true, now);
+        let dial = many(&mut dialer, now).expect("the LAN is always dialled");
+        assert_eq!(dial.peer, Some(near));
+        dialer.dialling(dial.target, ConnectionId::new_unchecked(1));
+        dialer.failed_for_good(ConnectionId::new_unchecked(1));
+        let mut tries = 0;
+        while let Some(due) = dialer.deadline() {
+            now = due;
+            let dial = next(&mut dialer, now).expect("due");
+            tries += 1;
+            dialer.dialling(dial.target, ConnectionId::new_unchecked(tries));
+            dialer.failed(ConnectionId::new_unchecked(tries), now);
+        }
+        assert_eq!(tries, bounds::TOLD_FAILURES as usize + 1);
+    }
+
+    #[test]
+    fn the_newer_record_counts_and_what_is_known_by_itself_stays() {
+        let now = Instant::now();
+        let (mut dialer, peer, other) = (dialer(now), PeerId::random(), PeerId::random());
+        dialer.told(told(peer, 5, "/ip4/203.0.113.5/tcp/1"), false, now);
+        dialer.told(told(peer, 4, "/ip4/203.0.113.4/tcp/1"), false, now);
+        dialer.told(told(peer, 6, "/ip4/203.0.113.6/tcp/1"), false, now);
+        let own = address("/ip4/203.0.113.9/tcp/1");
+        dialer.add(Source::Bootstrap, Some(other), own.clone(), now);
+        dialer.told(told(other, 1, "/ip4/203.0.113.8/tcp/1"), false, now);
+        let dial = next(&mut dialer, now).expect("due");
+        assert_eq!(dial.addresses, [address("/ip4/203.0.113.6/tcp/1")]);
+        let dial = next(&mut dialer, now).expect("due");
+        assert_eq!(dial.addresses, [own, address("/ip4/203.0.113.8/tcp/1")]);
+    }
+
+    #[test]
+    fn what_others_tell_is_bounded_and_makes_room() {
+        let now = Instant::now();
+        let mut dialer = dialer(now);
+        for _ in 0..2 * bounds::TARGETS_TOLD {
+            let learned = told(PeerId::random(), 1, "/ip4/203.0.113.1/tcp/1");
+            dialer.told(learned, false, now);
+        }
+        assert_eq!(dialer.targets.len(), bounds::TARGETS_TOLD);
+        for number in 1..=bounds::TARGETS {
+            let place = address(&format!("/ip4/10.0.0.1/tcp/{number}"));
+            assert!(dialer.add(Source::Bootstrap, None, place, now));
+        }
+        assert_eq!(dialer.targets.len(), bounds::TARGETS);
     }
 
     #[test]

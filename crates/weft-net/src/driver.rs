@@ -1,7 +1,9 @@
 //! The network loop: owns the swarm, starts a session for each peer, dials.
 
+mod reachable;
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     error::Error,
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -9,22 +11,23 @@ use std::{
 };
 
 use futures::StreamExt;
+use ipnet::IpNet;
 use libp2p::{
     Multiaddr, PeerId, Swarm, TransportError,
-    core::ConnectedPoint,
+    core::{ConnectedPoint, transport::PortUse},
     gossipsub::{self, IdentTopic, MessageAcceptance},
     mdns,
-    multiaddr::Protocol as Part,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
+use weft_core::Path;
 use weft_record::{Envelope, MeshId};
 
 use crate::{
-    behaviour::{self, Behaviour, BehaviourEvent},
+    behaviour::{self, Behaviour, BehaviourEvent, MembersEvent},
     bounds,
     config::NetConfig,
     dialer::{self, Dialer, Source},
@@ -33,10 +36,12 @@ use crate::{
     handle::{Command, Shared, lock},
     identity,
     link::Link,
-    on_link,
+    on_link, place,
+    reach::Reach,
     session::{Opened, Report, Session},
     socket::Socket,
     streams::{self, EventKind, Protocol},
+    whereabouts::Whereabouts,
 };
 
 /// Owned by one task.
@@ -46,11 +51,18 @@ pub(crate) struct Driver {
     topic: IdentTopic,
     shared: Arc<Shared>,
     stall: Duration,
+    lan: Vec<IpNet>,
     commands: mpsc::Receiver<Command>,
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     events: mpsc::Sender<NetEvent>,
     peers: HashMap<PeerId, Neighbour>,
     dialer: Dialer,
+    whereabouts: Whereabouts,
+    reach: Reach,
+    /// Members beyond the LAN that may be asked to dial this node.
+    afar: BTreeSet<PeerId>,
+    /// Whether they are.
+    asks: bool,
     serves: Arc<Semaphore>,
     next_session: u64,
 }
@@ -73,7 +85,10 @@ struct Connection {
     id: ConnectionId,
     /// Without `/p2p`.
     address: Multiaddr,
+    /// This node dialled it, and not just when the other one did, to get through two routers.
     outbound: bool,
+    /// Streams of the link are on it.
+    carries: bool,
     socket: Option<Arc<Socket>>,
 }
 
@@ -85,17 +100,23 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NetEvent>,
     ) -> Self {
+        let whereabouts = Whereabouts::new(config, Instant::now());
         let mut driver = Self {
             swarm,
             mesh_id: config.mesh_id,
             topic: behaviour::topic(config),
             shared,
             stall: config.stall_timeout,
+            lan: config.lan.clone(),
             commands,
             reports: mpsc::channel(bounds::REPORTS),
             events,
             peers: HashMap::new(),
             dialer: Dialer::new(Instant::now(), random),
+            whereabouts,
+            reach: Reach::new(config.relaying, Instant::now()),
+            afar: BTreeSet::new(),
+            asks: false,
             serves: Arc::new(Semaphore::new(bounds::SERVES)),
             next_session: 0,
         };
@@ -115,13 +136,12 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.dial_what_is_due();
-            let deadline = self.dialer.deadline();
-            let due = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            self.tell_whereabouts();
+            self.keep_reachable();
+            let deadlines = [self.dialer.deadline(), self.reach.deadline()];
+            let deadline = self.whereabouts.deadline();
+            let deadline = deadlines.into_iter().flatten().fold(deadline, Instant::min);
+            let due = tokio::time::sleep_until(deadline.into());
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_swarm(event),
                 report = self.reports.1.recv() => {
@@ -159,6 +179,7 @@ impl Driver {
                     .swarm
                     .behaviour_mut()
                     .gate
+                    .members
                     .gossip
                     .publish(self.topic.clone(), announcement)
                 {
@@ -177,7 +198,21 @@ impl Driver {
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.on_stream(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Gate(event)) => self.on_gossip(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gate(MembersEvent::Gossip(event))) => {
+                self.on_gossip(event);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gate(MembersEvent::Probe(event))) => {
+                self.on_probe(event);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gate(event)) => {
+                tracing::trace!(?event, "of members");
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Relayed(event)) => {
+                tracing::debug!(?event, "by a relay");
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Punch(event)) => {
+                tracing::debug!(?event, "a direct way instead of a relay");
+            }
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(event)) => self.on_lan(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -208,14 +243,20 @@ impl Driver {
             } => {
                 tracing::debug!(address = %send_back_addr, %error, "inbound connection failed");
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
-                let address = address.with(Part::P2p(*self.swarm.local_peer_id()));
-                lock(&self.shared.listeners).push(address.clone());
-                self.tell(NetEvent::Listening(address));
-            }
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                let address = address.with(Part::P2p(*self.swarm.local_peer_id()));
-                lock(&self.shared.listeners).retain(|known| *known != address);
+            SwarmEvent::NewListenAddr {
+                address,
+                listener_id,
+            } => self.on_listening(listener_id, address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_listening_no_more(address),
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                addresses,
+                ..
+            } => {
+                self.reach.lost(listener_id);
+                for address in addresses {
+                    self.on_listening_no_more(address);
+                }
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener failed");
@@ -227,13 +268,28 @@ impl Driver {
     fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: ConnectedPoint) {
         self.dialer.connected(id, peer);
         let (address, _) = dialer::split_peer(endpoint.get_remote_address().clone());
+        let is_dialled = |endpoint: &ConnectedPoint| match endpoint {
+            ConnectedPoint::Dialer { port_use, .. } => *port_use == PortUse::New,
+            ConnectedPoint::Listener { .. } => false,
+        };
         let connection = Connection {
             id,
             address,
-            outbound: endpoint.is_dialer(),
+            outbound: is_dialled(&endpoint),
+            carries: false,
             socket: self.shared.sockets.find(&endpoint),
         };
+        let is_relayed = on_link::is_relayed(&connection.address);
+        let relayed = self.peers.get(&peer).map(|neighbour| {
+            let mut known = neighbour.connections.iter();
+            known.all(|known| on_link::is_relayed(&known.address))
+        });
         match self.peers.get_mut(&peer) {
+            // what passes directly does not burden a relay
+            Some(_) if relayed == Some(true) && !is_relayed => self.replace(peer, connection),
+            Some(_) if relayed == Some(false) && is_relayed => {
+                self.swarm.close_connection(connection.id);
+            }
             Some(neighbour) => {
                 if connection.outbound {
                     neighbour
@@ -260,7 +316,7 @@ impl Driver {
         self.next_session += 1;
         let link = Link::new(
             key,
-            on_link::path_to(&connection.address),
+            on_link::path_to(&connection.address, &self.lan),
             self.serves.clone(),
             &self.shared,
         );
@@ -309,12 +365,13 @@ impl Driver {
         };
         let Some(connection) = neighbour
             .connections
-            .iter()
+            .iter_mut()
             .find(|known| known.id == event.connection)
-            .cloned()
         else {
             return; // of an earlier session
         };
+        connection.carries = true;
+        let connection = connection.clone();
         let opened = match event.kind {
             EventKind::Inbound(stream) => {
                 if event.protocol == Protocol::Control {
@@ -330,6 +387,8 @@ impl Driver {
                 Opened::Inbound(event.protocol, stream, connection.socket)
             }
             EventKind::Outbound(stream) => Opened::Outbound(event.protocol, stream),
+            // an earlier weft: it is told of nobody
+            EventKind::Refused if event.protocol == Protocol::Peers => return,
             EventKind::Refused => {
                 return neighbour
                     .link
@@ -381,6 +440,19 @@ impl Driver {
                         .open(peer, connection, protocol);
                 }
             }
+            Report::Heard { session, learned } => {
+                let Some((peer, neighbour)) = self.by_session(session) else {
+                    return;
+                };
+                let mut connections = neighbour.connections.iter();
+                let is_here = connections.any(|connection| place::is_loopback(&connection.address));
+                let is_afar = neighbour.link.path == Path::Wan;
+                self.on_learned(learned, is_here);
+                if is_afar {
+                    self.may_ask(peer);
+                }
+                self.whereabouts.changed();
+            }
             Report::Ended {
                 session,
                 was_up,
@@ -392,6 +464,7 @@ impl Driver {
                 let Some(neighbour) = self.peers.remove(&peer) else {
                     return;
                 };
+                self.may_not_ask(&peer);
                 for connection in &neighbour.connections {
                     self.swarm.close_connection(connection.id);
                 }
@@ -399,6 +472,7 @@ impl Driver {
                     let (address, reason) = (address.clone(), fault.to_string());
                     self.tell(NetEvent::DialFailed { address, reason });
                 }
+                self.whereabouts.changed();
                 let now = Instant::now();
                 self.dialer
                     .down(peer, neighbour.dialled, now - neighbour.since, now);
@@ -437,6 +511,7 @@ impl Driver {
         self.swarm
             .behaviour_mut()
             .gate
+            .members
             .gossip
             .report_message_validation_result(&message_id, &propagation_source, acceptance);
     }
@@ -464,6 +539,7 @@ impl Driver {
             let (peers, blocked) = (&self.peers, &self.shared.blocked);
             let next = self.dialer.next(
                 now,
+                peers.len(),
                 |peer| peers.contains_key(peer),
                 |peer| lock(blocked).until(peer, now),
             );

@@ -3,7 +3,7 @@
 use libp2p::StreamProtocol;
 use weft_core::DisconnectReason;
 
-use crate::frame::FrameError;
+use crate::{book::ToldError, frame::FrameError};
 
 /// The reason, for logs and for what follows from it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,12 +20,14 @@ pub(crate) enum LinkFault {
     Refused(StreamProtocol),
     #[error("no control stream came to stand within {0} s")]
     NotOpened(u64),
-    #[error("the peer sent a control message of {length} bytes where at most {limit} are allowed")]
-    ControlLength { length: usize, limit: usize },
-    #[error("the peer sent a control message that does not decode: {0}")]
+    #[error("the peer sent a message of {length} bytes where at most {limit} are allowed")]
+    MessageLength { length: usize, limit: usize },
+    #[error("the peer sent a message that does not decode: {0}")]
     Malformed(String),
     #[error("the peer sent {0}")]
     Frame(#[from] FrameError),
+    #[error("the peer {0}")]
+    Told(#[from] ToldError),
     #[error("the peer sent a reply that nobody asked for")]
     Unasked,
     #[error("the peer began a new session")]
@@ -58,9 +60,10 @@ impl LinkFault {
         match self {
             Self::LetGo(DisconnectReason::Stranger) => Absence::Stranger,
             Self::Refused(_) | Self::LetGo(DisconnectReason::Misbehaved) => Absence::Banned,
-            Self::ControlLength { .. }
+            Self::MessageLength { .. }
             | Self::Malformed(_)
             | Self::Frame(_)
+            | Self::Told(_)
             | Self::Unasked
             | Self::LetGo(_) => Absence::Fault,
             Self::Closed

@@ -1,5 +1,6 @@
-//! Gossip for members only: what a peer says on gossip's streams waits here until
-//! the node has admitted it, and is thrown away beyond a few messages.
+//! What is for members only: gossip, relaying, being told and asked where one is reached.
+//! What a peer says on such streams waits here until the node has admitted it, and is
+//! thrown away beyond a few messages.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,14 +11,17 @@ use std::{
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    gossipsub,
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm,
     },
 };
 
-use crate::{bounds, handle::lock};
+use crate::{
+    behaviour::{Members, MembersEvent},
+    bounds,
+    handle::lock,
+};
 
 /// Which peers the node has admitted; shared with the node's handle.
 #[derive(Debug, Default)]
@@ -60,21 +64,22 @@ impl Admissions {
     }
 }
 
-/// gossipsub behind a door. A peer whose subscriptions gossipsub has not seen is
-/// sent no announcement, and one whose messages it has not seen spreads none.
+/// Behaviours behind a door. A peer whose subscriptions gossipsub has not seen is sent
+/// no announcement, and one whose messages it has not seen spreads none; whose requests
+/// a relay has not seen is not relayed for.
 pub(crate) struct Gate {
-    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) members: Members,
     admissions: Arc<Admissions>,
     held: HashMap<PeerId, Vec<Held>>,
 }
 
 /// What a connection to a peer that is not admitted has brought.
-type Held = (ConnectionId, THandlerOutEvent<gossipsub::Behaviour>);
+type Held = (ConnectionId, THandlerOutEvent<Members>);
 
 impl Gate {
-    pub(crate) fn new(gossip: gossipsub::Behaviour, admissions: Arc<Admissions>) -> Self {
+    pub(crate) fn new(members: Members, admissions: Arc<Admissions>) -> Self {
         Self {
-            gossip,
+            members,
             admissions,
             held: HashMap::new(),
         }
@@ -82,8 +87,19 @@ impl Gate {
 }
 
 impl NetworkBehaviour for Gate {
-    type ConnectionHandler = THandler<gossipsub::Behaviour>;
-    type ToSwarm = gossipsub::Event;
+    type ConnectionHandler = THandler<Members>;
+    type ToSwarm = MembersEvent;
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.members
+            .handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -92,7 +108,7 @@ impl NetworkBehaviour for Gate {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossip
+        self.members
             .handle_established_inbound_connection(connection, peer, local, remote)
     }
 
@@ -104,7 +120,7 @@ impl NetworkBehaviour for Gate {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossip
+        self.members
             .handle_established_outbound_connection(connection, peer, address, role, port)
     }
 
@@ -116,7 +132,7 @@ impl NetworkBehaviour for Gate {
                 held.retain(|(connection, _)| *connection != closed.connection_id);
             }
         }
-        self.gossip.on_swarm_event(event);
+        self.members.on_swarm_event(event);
     }
 
     fn on_connection_handler_event(
@@ -126,13 +142,13 @@ impl NetworkBehaviour for Gate {
         event: THandlerOutEvent<Self>,
     ) {
         if self.admissions.contains(&peer) && !self.held.contains_key(&peer) {
-            self.gossip
+            self.members
                 .on_connection_handler_event(peer, connection, event);
             return;
         }
         // The first ones tell which topics it is on, and are all that is needed.
         let held = self.held.entry(peer).or_default();
-        if held.len() < bounds::GOSSIP_HELD {
+        if held.len() < bounds::HELD_AT_GATE {
             held.push((connection, event));
         }
     }
@@ -143,10 +159,10 @@ impl NetworkBehaviour for Gate {
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         for peer in self.admissions.take_fresh(context) {
             for (connection, event) in self.held.remove(&peer).unwrap_or_default() {
-                self.gossip
+                self.members
                     .on_connection_handler_event(peer, connection, event);
             }
         }
-        self.gossip.poll(context)
+        self.members.poll(context)
     }
 }

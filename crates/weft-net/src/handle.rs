@@ -2,23 +2,28 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use libp2p::Multiaddr;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use weft_core::{Caps, DisconnectReason, Message, Peer};
 
 use crate::{
     block::BlockList,
+    book::Book,
     bounds,
     fault::{Absence, LinkFault},
     gate::Admissions,
     identity,
     link::Link,
     pacer::Pacer,
+    reach::Reachability,
     socket::Sockets,
     traffic::{Traffic, TrafficCounters},
 };
@@ -126,6 +131,16 @@ impl NetHandle {
         lock(&self.shared.listeners).clone()
     }
 
+    /// How others from beyond the LAN get to this node.
+    pub fn reachability(&self) -> Reachability {
+        *lock(&self.shared.reachability)
+    }
+
+    /// Whether this node carries what members that cannot dial each other say.
+    pub fn relays(&self) -> bool {
+        self.shared.relays.load(Ordering::Relaxed)
+    }
+
     /// Keeps to these caps from now on, also with what is under way. Where a cap is 0, links
     /// that carry chunks end and begin anew: there is no other way to call chunks back. In the
     /// background, chunks over the uplink give way to whatever else needs it; peers are asked
@@ -181,6 +196,11 @@ pub(crate) struct Shared {
     pub(crate) blocked: Arc<Mutex<BlockList>>,
     pub(crate) admissions: Arc<Admissions>,
     pub(crate) listeners: Mutex<Vec<Multiaddr>>,
+    pub(crate) reachability: Mutex<Reachability>,
+    pub(crate) relays: AtomicBool,
+    pub(crate) book: Mutex<Book>,
+    /// Told when there may be something else to tell peers.
+    pub(crate) book_changed: watch::Sender<()>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pacer: Arc<Pacer>,
     pub(crate) sockets: Arc<Sockets>,
@@ -194,6 +214,10 @@ impl Shared {
             blocked: Arc::default(),
             admissions: Arc::default(),
             listeners: Mutex::default(),
+            reachability: Mutex::default(),
+            relays: AtomicBool::new(false),
+            book: Mutex::default(),
+            book_changed: watch::Sender::new(()),
             traffic: Arc::default(),
             pacer: Arc::default(),
             sockets: Arc::default(),

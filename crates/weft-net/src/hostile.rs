@@ -21,6 +21,7 @@ use weft_record::{Hash, MeshId, RecordId, codec};
 
 use crate::{
     Net, NetConfig, NetEvent, NetHandle,
+    book::Told,
     frame::{self, REPLY_BYTES, Subject},
     streams::{self, EventKind, Protocol},
 };
@@ -419,4 +420,31 @@ async fn a_peer_that_speaks_other_protocols_never_comes_up() {
     };
     timeout(PATIENCE, closed).await.expect("turned away");
     assert!(victim.events.try_recv().is_err());
+}
+
+/// Says these bytes about peers and tells why it was let go.
+async fn peers(bytes: &[u8]) -> String {
+    let mut victim = Victim::start().await;
+    let mut hostile = Hostile::start(&victim);
+    victim.up().await;
+    let mut stream = hostile.open(Protocol::Peers).await;
+    stream.write_all(bytes).await.unwrap();
+    stream.flush().await.unwrap();
+    victim.down().await
+}
+
+#[tokio::test]
+async fn what_is_said_of_peers_is_bounded_and_signed() {
+    let reason = peers(&u32::MAX.to_le_bytes()).await;
+    assert!(reason.contains("at most 69680"), "{reason}");
+    let reason = peers(&[1, 0, 0, 0, 0xff]).await;
+    assert!(reason.contains("does not decode"), "{reason}");
+    let told = Told {
+        others: vec![vec![7; 100]],
+        ..Told::default()
+    };
+    let body = codec::encode(&told);
+    let frame = [&(body.len() as u32).to_le_bytes()[..], &body].concat();
+    let reason = peers(&frame).await;
+    assert!(reason.contains("has not signed"), "{reason}");
 }

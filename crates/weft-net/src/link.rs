@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) path: Path,
     pub(crate) traffic: Arc<TrafficCounters>,
     pacer: Arc<Pacer>,
+    /// What passes a relay passes slowly, each way.
+    relayed: Option<[Bucket; 2]>,
     fault: Mutex<Option<LinkFault>>,
     faulted: Notify,
     greeted: AtomicBool,
@@ -93,6 +95,8 @@ impl Link {
             path,
             traffic: shared.traffic.clone(),
             pacer: shared.pacer.clone(),
+            relayed: (path == Path::Relayed)
+                .then(|| [(); 2].map(|()| Bucket::capped(bounds::RELAYED_BYTES_PER_SEC))),
             fault: Mutex::new(None),
             faulted: Notify::new(),
             greeted: AtomicBool::new(false),
@@ -114,6 +118,27 @@ impl Link {
     /// Whether what is asked for gives way to other traffic.
     pub(crate) fn gives_way(&self) -> bool {
         self.pacer.gives_way(self.path)
+    }
+
+    /// Most bytes that are moved at once, each piece being paid for.
+    pub(crate) fn piece_bytes(&self, direction: Direction) -> usize {
+        let most = match self.relayed {
+            Some(_) => bounds::PIECE_BYTES,
+            None => usize::MAX,
+        };
+        self.bucket(direction).piece_bytes().min(most)
+    }
+
+    /// Waits until these bytes may pass.
+    pub(crate) async fn pay(&self, direction: Direction, bytes: usize) {
+        if let Some([fetch, serve]) = &self.relayed {
+            let own = match direction {
+                Direction::Fetch => fetch,
+                Direction::Serve => serve,
+            };
+            own.pay(bytes).await;
+        }
+        self.bucket(direction).pay(bytes).await;
     }
 
     /// Queues a message; never waits. Where a queue is full the link is closed.

@@ -1,9 +1,10 @@
-//! Whether an address is on a network that this machine is attached to: what comes from
-//! there does not cross the site's uplink.
+//! Whether an address is on the site's LAN: on a network that this machine is attached to, or
+//! under a prefix that the owner named. What comes from there does not cross the site's uplink.
 
 use std::net::IpAddr;
 
 use if_addrs::{IfAddr, Interface};
+use ipnet::IpNet;
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use weft_core::Path;
 
@@ -11,35 +12,82 @@ use weft_core::Path;
 const PREFIX_MIN: u8 = 8;
 
 /// By which way a peer at this address is reached. The interfaces are looked at each time:
-/// they come and go, and connections are few.
-pub(crate) fn path_to(address: &Multiaddr) -> Path {
-    let is_near = is_near(address, || {
-        if_addrs::get_if_addrs().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the interfaces of this machine cannot be read");
-            Vec::new()
-        })
-    });
-    if is_near { Path::Lan } else { Path::Wan }
+/// they come and go, and connections are few. `lan` is what the owner named beside them.
+pub(crate) fn path_to(address: &Multiaddr, lan: &[IpNet]) -> Path {
+    path(address, is_near(address, lan, interfaces))
 }
 
-fn is_near(address: &Multiaddr, interfaces: impl FnOnce() -> Vec<Interface>) -> bool {
-    let mut parts = address.iter();
-    // somebody else carries it
-    if address.iter().any(|part| part == Protocol::P2pCircuit) {
-        return false;
+/// The same for many addresses at once.
+pub(crate) struct Site<'a> {
+    lan: &'a [IpNet],
+    interfaces: Vec<Interface>,
+}
+
+impl<'a> Site<'a> {
+    /// Looks at the interfaces as they are now.
+    pub(crate) fn look(lan: &'a [IpNet]) -> Self {
+        Self {
+            lan,
+            interfaces: interfaces(),
+        }
     }
-    let ip = parts.find_map(|part| match part {
+
+    pub(crate) fn path_to(&self, address: &Multiaddr) -> Path {
+        let is_near = is_near(address, self.lan, || self.interfaces.as_slice());
+        path(address, is_near)
+    }
+}
+
+fn path(address: &Multiaddr, is_near: bool) -> Path {
+    if is_near {
+        Path::Lan
+    } else if is_relayed(address) {
+        Path::Relayed
+    } else {
+        Path::Wan
+    }
+}
+
+fn interfaces() -> Vec<Interface> {
+    if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the interfaces of this machine cannot be read");
+        Vec::new()
+    })
+}
+
+/// Whether somebody else carries what goes to this address.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// The first IP address that an address names.
+pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    address.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()),
         _ => None,
-    });
-    let Some(ip) = ip else {
+    })
+}
+
+fn is_near<I: AsRef<[Interface]>>(
+    address: &Multiaddr,
+    lan: &[IpNet],
+    interfaces: impl FnOnce() -> I,
+) -> bool {
+    if is_relayed(address) {
+        return false;
+    }
+    let Some(ip) = ip_of(address) else {
         return false;
     };
     if ip.is_loopback() || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
         return true;
     }
-    interfaces().iter().any(|interface| holds(interface, ip))
+    lan.iter().any(|prefix| prefix.contains(&ip))
+        || interfaces()
+            .as_ref()
+            .iter()
+            .any(|interface| holds(interface, ip))
 }
 
 fn holds(interface: &Interface, ip: IpAddr) -> bool {
@@ -77,13 +125,32 @@ mod tests {
             .into_iter()
             .filter(Interface::is_loopback)
             .collect();
-        let near = |text: &str| is_near(&text.parse().expect("an address"), || loopback.clone());
+        let near = |text: &str| {
+            let address = text.parse().expect("an address");
+            is_near(&address, &[], || loopback.clone())
+        };
         assert!(near("/ip4/127.0.0.1/tcp/1"));
         assert!(near("/ip6/::1/udp/1/quic-v1"));
         assert!(near("/ip6/fe80::1/tcp/1"));
         assert!(!near("/ip4/192.0.2.1/tcp/1"));
         assert!(!near("/ip6/2001:db8::1/tcp/1"));
         assert!(!near("/dns4/example.org/tcp/1"));
+    }
+
+    #[test]
+    fn what_the_owner_names_is_near_too() {
+        let lan = ["10.1.0.0/16", "2001:db8:1::/48"].map(|text| text.parse().expect("a prefix"));
+        let near = |text: &str| {
+            let address = text.parse().expect("an address");
+            is_near(&address, &lan, Vec::<Interface>::new)
+        };
+        assert!(near("/ip4/10.1.200.3/tcp/1"));
+        assert!(near("/ip6/::ffff:10.1.2.3/tcp/1"), "the same address");
+        assert!(near("/ip6/2001:db8:1:2::3/udp/1/quic-v1"));
+        assert!(!near("/ip4/10.2.0.1/tcp/1"));
+        assert!(!near("/ip6/2001:db8:2::3/tcp/1"));
+        let relayed = "/ip4/10.1.2.3/tcp/1/p2p-circuit";
+        assert!(!near(relayed), "who carries it may be far away");
     }
 
     #[test]

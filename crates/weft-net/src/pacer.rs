@@ -46,9 +46,9 @@ impl Pacer {
     pub(crate) fn bucket(&self, direction: Direction, path: Path) -> &Bucket {
         match (direction, path) {
             (Direction::Fetch, Path::Lan) => &self.fetch_lan,
-            (Direction::Fetch, Path::Wan) => &self.fetch_wan,
+            (Direction::Fetch, Path::Wan | Path::Relayed) => &self.fetch_wan,
             (Direction::Serve, Path::Lan) => &self.serve_lan,
-            (Direction::Serve, Path::Wan) => &self.serve_wan,
+            (Direction::Serve, Path::Wan | Path::Relayed) => &self.serve_wan,
         }
     }
 }
@@ -79,6 +79,13 @@ struct Ledger {
 pub(crate) struct Turn(Option<(Arc<Mutex<usize>>, Arc<Notify>)>);
 
 impl Bucket {
+    /// One with a cap that stays.
+    pub(crate) fn capped(bytes_per_sec: u64) -> Self {
+        let bucket = Self::default();
+        bucket.set_rate(Some(bytes_per_sec), Instant::now());
+        bucket
+    }
+
     fn set_rate(&self, bytes_per_sec: Option<u64>, now: Instant) {
         let mut ledger = lock(&self.ledger);
         *ledger = match (ledger.take(), bytes_per_sec) {

@@ -15,8 +15,17 @@ use tokio::{
 };
 
 use crate::{
-    bounds, event::NetEvent, fault::LinkFault, handle::Shared, identity, link::Link,
-    socket::Socket, streams::Protocol, transfer,
+    book::Learned,
+    bounds,
+    event::NetEvent,
+    fault::LinkFault,
+    handle::{Shared, lock},
+    identity,
+    link::Link,
+    on_link,
+    socket::Socket,
+    streams::Protocol,
+    transfer,
 };
 
 /// Everything a session needs from the network loop.
@@ -46,6 +55,11 @@ pub(crate) enum Report {
     Open {
         session: u64,
         protocol: Protocol,
+    },
+    /// The peer told something; whoever is new in it.
+    Heard {
+        session: u64,
+        learned: Vec<Learned>,
     },
     Ended {
         session: u64,
@@ -144,13 +158,17 @@ impl Session {
             .is_some_and(|link| Arc::ptr_eq(link, &self.link))
         {
             links.remove(&peer);
+            drop(links);
+            if lock(&self.shared.book).gone(&peer) {
+                self.shared.book_changed.send_replace(());
+            }
             self.shared.admissions.forget(&identity::peer_id(&peer));
         }
         fault
     }
 
     async fn watch(&mut self, tasks: &mut Tasks) -> LinkFault {
-        let mut chunk_streams_asked = false;
+        let (mut chunk_streams_asked, mut is_member) = (false, false);
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -173,6 +191,12 @@ impl Session {
                         if let Err(fault) = self.ask_for(Protocol::Chunk).await {
                             return fault;
                         }
+                    }
+                }
+                () = self.link.admitted(), if !is_member => {
+                    is_member = true;
+                    if let Err(fault) = self.enter_in_book().await {
+                        return fault;
                     }
                 }
                 _ = tick.tick() => {
@@ -201,9 +225,30 @@ impl Session {
             Opened::Outbound(Protocol::Chunk, stream) => {
                 tasks.spawn(transfer::request_chunks(stream, link, events, stall))
             }
+            Opened::Inbound(Protocol::Peers, stream, _) => {
+                let (number, shared, reports) =
+                    (self.number, self.shared.clone(), self.reports.clone());
+                tasks.spawn(async move {
+                    link.admitted().await;
+                    transfer::read_peers(stream, link, shared, (number, reports), stall).await
+                })
+            }
+            Opened::Outbound(Protocol::Peers, stream) => {
+                let shared = self.shared.clone();
+                tasks.spawn(transfer::write_peers(stream, link, shared, stall))
+            }
             // Only one is ever asked for.
             Opened::Outbound(Protocol::Control, _) => return,
         };
+    }
+
+    /// From now on the peer is told of others, and others of it.
+    async fn enter_in_book(&self) -> Result<(), LinkFault> {
+        let is_direct = self.outbound && !on_link::is_relayed(&self.address);
+        let reached = is_direct.then(|| self.address.clone());
+        lock(&self.shared.book).came(self.link.peer, self.link.path, reached);
+        self.shared.book_changed.send_replace(());
+        self.ask_for(Protocol::Peers).await
     }
 
     async fn ask_for(&self, protocol: Protocol) -> Result<(), LinkFault> {

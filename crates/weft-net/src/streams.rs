@@ -27,16 +27,18 @@ use crate::{block::BlockList, identity};
 pub(crate) enum Protocol {
     Control,
     Chunk,
+    Peers,
 }
 
 impl Protocol {
-    pub(crate) const ALL: [Self; 2] = [Self::Control, Self::Chunk];
+    pub(crate) const ALL: [Self; 3] = [Self::Control, Self::Chunk, Self::Peers];
 
     /// Its name on the wire, with the version.
     pub(crate) const fn name(self) -> StreamProtocol {
         match self {
             Self::Control => StreamProtocol::new("/weft/control/1"),
             Self::Chunk => StreamProtocol::new("/weft/chunk/1"),
+            Self::Peers => StreamProtocol::new("/weft/peers/1"),
         }
     }
 }

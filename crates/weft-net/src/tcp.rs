@@ -27,30 +27,19 @@ use crate::{
 };
 
 /// Connections are secured, carry many streams, and are known to `sockets`.
-pub(crate) fn transport(
-    keypair: &Keypair,
-    security: Security,
-    sockets: Arc<Sockets>,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let refused = |error: &dyn ToString| StartError::Transport(error.to_string());
-    let tls = match security {
-        Security::TlsPreferred => Some(Tls::new(keypair).map_err(StartError::Transport)?),
-        Security::NoiseOnly => None,
-    };
-    let noise = noise::Config::new(keypair).map_err(|e| refused(&e))?;
-    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+pub(crate) fn transport(secure: Secure, sockets: Arc<Sockets>) -> Boxed<(PeerId, StreamMuxerBox)> {
+    tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .map(move |stream, point| sockets.adopt(stream, &point))
         .upgrade(Version::V1Lazy)
-        .authenticate(Secure { tls, noise })
+        .authenticate(secure)
         .multiplex(Yamux)
         .timeout(bounds::CONNECT_TIMEOUT)
-        .boxed();
-    Ok(transport)
+        .boxed()
 }
 
 /// TLS where it is to be had, else Noise.
 #[derive(Clone)]
-struct Secure {
+pub(crate) struct Secure {
     tls: Option<Tls>,
     noise: noise::Config,
 }
@@ -70,6 +59,16 @@ impl UpgradeInfo for Secure {
 }
 
 impl Secure {
+    pub(crate) fn new(keypair: &Keypair, security: Security) -> Result<Self, StartError> {
+        let tls = match security {
+            Security::TlsPreferred => Some(Tls::new(keypair).map_err(StartError::Transport)?),
+            Security::NoiseOnly => None,
+        };
+        let noise = noise::Config::new(keypair);
+        let noise = noise.map_err(|error| StartError::Transport(error.to_string()))?;
+        Ok(Self { tls, noise })
+    }
+
     /// The one that was agreed on.
     fn agreed(self, name: &str) -> Either<Tls, noise::Config> {
         match self.tls {

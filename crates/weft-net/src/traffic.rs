@@ -57,7 +57,7 @@ impl TrafficCounters {
     fn by(&self, path: Path) -> &Counted {
         match path {
             Path::Lan => &self.lan,
-            Path::Wan => &self.uplink,
+            Path::Wan | Path::Relayed => &self.uplink,
         }
     }
 }

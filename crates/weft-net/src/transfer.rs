@@ -7,17 +7,20 @@ use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::{
     sync::mpsc,
-    time::{Instant, error::Elapsed, timeout, timeout_at},
+    time::{Instant, error::Elapsed, sleep, timeout, timeout_at},
 };
 use weft_core::{Control, Direction, Message, bounds::CONTROL_BYTES};
 use weft_record::codec;
 
 use crate::{
+    book::Told,
     bounds,
     event::NetEvent,
     fault::LinkFault,
     frame::{self, Subject},
+    handle::{Shared, lock},
     link::{Link, Reply},
+    session::Report,
     socket::Socket,
 };
 
@@ -63,7 +66,7 @@ pub(crate) async fn read_control(
             continue;
         }
         if length > CONTROL_BYTES {
-            return Err(LinkFault::ControlLength {
+            return Err(LinkFault::MessageLength {
                 length,
                 limit: CONTROL_BYTES,
             });
@@ -73,6 +76,59 @@ pub(crate) async fn read_control(
         let control: Control = codec::decode(&body, CONTROL_BYTES)
             .map_err(|error| LinkFault::Malformed(error.to_string()))?;
         deliver(&events, &link, Message::Control(control)).await?;
+    }
+}
+
+/// Tells a member of others, whenever there is something else to tell.
+pub(crate) async fn write_peers(
+    mut stream: impl AsyncWrite + Unpin,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    let (mut changes, mut told) = (shared.book_changed.subscribe(), Vec::new());
+    loop {
+        changes.mark_unchanged();
+        let now = codec::encode(&lock(&shared.book).told_to(&link.peer));
+        if now != told {
+            write(&mut stream, &(now.len() as u32).to_le_bytes(), stall).await?;
+            write(&mut stream, &now, stall).await?;
+            flush(&mut stream, stall).await?;
+            told = now;
+        }
+        sleep(bounds::PEERS_PAUSE).await;
+        // the sender lives as long as this node's network
+        let _ = changes.changed().await;
+    }
+}
+
+/// Reads what a member tells of others, and hands on whoever is new in it.
+pub(crate) async fn read_peers(
+    mut stream: impl AsyncRead + Unpin,
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    (session, reports): (u64, mpsc::Sender<Report>),
+    stall: Duration,
+) -> Result<Infallible, LinkFault> {
+    loop {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).await.map_err(stream_fault)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length > bounds::PEERS_BYTES {
+            let limit = bounds::PEERS_BYTES;
+            return Err(LinkFault::MessageLength { length, limit });
+        }
+        let mut body = vec![0; length];
+        read(&mut stream, &mut body, stall, || ()).await?;
+        let told: Told = codec::decode(&body, bounds::PEERS_BYTES)
+            .map_err(|error| LinkFault::Malformed(error.to_string()))?;
+        let learned = lock(&shared.book).hear(&link.peer, told)?;
+        shared.book_changed.send_replace(());
+        let heard = Report::Heard { session, learned };
+        let sent = reports.send(heard).await;
+        sent.map_err(|_| LinkFault::Shutdown)?;
+        // what is said meanwhile waits in its stream
+        sleep(bounds::PEERS_PAUSE).await;
     }
 }
 
@@ -219,19 +275,20 @@ async fn write_reply(
     }
     let header = frame::encode_reply(reply.subject, payload.map(Bytes::len));
     if payload.is_some() {
-        bucket.pay(header.len()).await;
+        link.pay(Direction::Serve, header.len()).await;
     }
     write(writer, &header, stall).await?;
     let mut rest = payload.map_or(&[][..], Bytes::as_ref);
     while !rest.is_empty() {
         let behind = behind();
         let most = behind.map_or(usize::MAX, |socket| socket.lane.piece_bytes());
-        let (piece, later) = rest.split_at(rest.len().min(bucket.piece_bytes()).min(most));
+        let most = most.min(link.piece_bytes(Direction::Serve));
+        let (piece, later) = rest.split_at(rest.len().min(most));
         if let Some(socket) = behind {
             let round_trip = || socket.round_trip();
             socket.lane.pay(piece.len(), round_trip).await;
         }
-        bucket.pay(piece.len()).await;
+        link.pay(Direction::Serve, piece.len()).await;
         write(writer, piece, stall).await?;
         link.traffic.sent(link.path, piece.len());
         rest = later;
@@ -248,14 +305,13 @@ async fn read_payload(
     link: &Link,
     stall: Duration,
 ) -> Result<(), LinkFault> {
-    let bucket = link.bucket(Direction::Fetch);
-    bucket.pay(frame::REPLY_BYTES).await;
+    link.pay(Direction::Fetch, frame::REPLY_BYTES).await;
     let mut rest = buffer;
     let (mut due, mut since_bytes) = (Instant::now() + stall, 0);
     while !rest.is_empty() {
-        let (piece, later) = rest.split_at_mut(rest.len().min(bucket.piece_bytes()));
+        let (piece, later) = rest.split_at_mut(rest.len().min(link.piece_bytes(Direction::Fetch)));
         let waits = Instant::now();
-        bucket.pay(piece.len()).await;
+        link.pay(Direction::Fetch, piece.len()).await;
         due += waits.elapsed();
         link.progressed();
         timeout_at(due, reader.read_exact(piece))

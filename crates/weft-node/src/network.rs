@@ -4,12 +4,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use weft_core::{Caps, DisconnectReason, Input, Message, Peer};
 use weft_keys::SecretKey;
-use weft_net::{Net, NetConfig, NetEvent, NetHandle};
+use weft_net::{Net, NetConfig, NetEvent, NetHandle, Reachability};
 
 use crate::{
     home::Home,
     places::Places,
-    report::{PlaceReport, TrafficReport},
+    report::{PlaceReport, ReachabilityReport, TrafficReport, WayIn},
     run::RunError,
 };
 
@@ -28,6 +28,8 @@ impl Network {
         config.listen = addresses("network.listen", &settings.listen)?;
         config.bootstrap = addresses("network.bootstrap", &settings.bootstrap)?;
         config.mdns = settings.mdns;
+        config.lan.clone_from(&settings.lan);
+        config.relaying = settings.relaying;
         let places = Places::new(settings.mesh_id, &config.bootstrap);
         let (handle, events) = Net::start(config).map_err(RunError::Network)?;
         Ok(Self {
@@ -110,6 +112,20 @@ impl Network {
             uplink_bytes_out: traffic.uplink_bytes_out,
             lan_bytes_in: traffic.payload_bytes_in - traffic.uplink_bytes_in,
             lan_bytes_out: traffic.payload_bytes_out - traffic.uplink_bytes_out,
+        }
+    }
+
+    /// How others get to this node, and whether it helps others.
+    pub(crate) fn reachability(&self) -> ReachabilityReport {
+        let way = match self.handle.reachability() {
+            Reachability::Direct => WayIn::Direct,
+            Reachability::Relayed => WayIn::Relayed,
+            Reachability::DialOut => WayIn::DialOut,
+            _ => WayIn::Unknown,
+        };
+        ReachabilityReport {
+            way,
+            relays: self.handle.relays(),
         }
     }
 

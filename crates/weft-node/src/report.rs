@@ -26,6 +26,8 @@ pub struct StatusReport {
     pub peer_id: String,
     /// Addresses at which others reach it, each with `/p2p/…`.
     pub listen: Vec<String>,
+    /// How others from beyond the LAN get to it.
+    pub reachability: ReachabilityReport,
     /// What is wrong with places that it dials.
     pub places: Vec<PlaceReport>,
     /// Its own enrolment, if it has one.
@@ -55,6 +57,30 @@ pub struct TrafficReport {
     pub lan_bytes_in: u64,
     /// Sent over the LAN.
     pub lan_bytes_out: u64,
+}
+
+/// How others get to a node, and whether it helps others to get to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachabilityReport {
+    /// How members from beyond the LAN get to it.
+    pub way: WayIn,
+    /// Whether it is a relay for members that cannot dial each other.
+    pub relays: bool,
+}
+
+/// How members from beyond the LAN get to a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayIn {
+    /// None of them has tried yet.
+    #[default]
+    Unknown,
+    /// They dial it.
+    Direct,
+    /// Through a relay.
+    Relayed,
+    /// Not at all: it dials them.
+    DialOut,
 }
 
 /// A place that this node dials, and what is wrong there.

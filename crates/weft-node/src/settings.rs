@@ -1,12 +1,15 @@
 //! `node.toml`: what the owner of a node decides.
 
+mod lan;
 mod limit;
+mod relay;
 mod store;
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 use weft_core::Limits;
+use weft_net::{IpNet, Relaying};
 use weft_record::{MeshId, Name};
 
 use crate::units::UnitError;
@@ -28,6 +31,10 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// Whether it looks for peers on the LAN.
     pub mdns: bool,
+    /// What belongs to the site's LAN beside the networks that the machine is attached to.
+    pub lan: Vec<IpNet>,
+    /// Whether it carries what members that cannot dial each other say.
+    pub relaying: Relaying,
     /// Whether it enrolls other nodes: it answers requests to join.
     pub registrar: bool,
     /// The key with which it signs enrolments; relative to the node's folder.
@@ -55,6 +62,8 @@ impl Settings {
             ],
             bootstrap: Vec::new(),
             mdns: true,
+            lan: Vec::new(),
+            relaying: Relaying::default(),
             registrar: false,
             enroll_key: None,
             refuse_new_when_stale: false,
@@ -106,6 +115,8 @@ impl Settings {
         let _ = writeln!(text, "\n[network]\nlisten = {}", list(&self.listen));
         let _ = writeln!(text, "bootstrap = {}", list(&self.bootstrap));
         let _ = writeln!(text, "mdns = {}", self.mdns);
+        lan::write(&mut text, &self.lan);
+        relay::write(&mut text, self.relaying);
         limit::write(&mut text, &self.limits);
         store::write(&mut text, &self.store);
         let _ = writeln!(
@@ -149,7 +160,7 @@ const KEYS: &[(&str, &[&str])] = &[
         "trust",
         &["registrar", "enroll_key", "refuse_new_when_stale"],
     ),
-    ("network", &["listen", "bootstrap", "mdns"]),
+    ("network", &["listen", "bootstrap", "mdns", "lan", "relay"]),
     ("limit", limit::KEYS),
     ("store", store::KEYS),
     ("api", &["address"]),
@@ -193,6 +204,9 @@ struct RawNetwork {
     #[serde(default)]
     bootstrap: Vec<String>,
     mdns: Option<bool>,
+    #[serde(default)]
+    lan: Vec<String>,
+    relay: Option<toml::Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -235,6 +249,8 @@ impl Raw {
         }
         settings.bootstrap = self.network.bootstrap;
         settings.mdns = self.network.mdns.unwrap_or(settings.mdns);
+        settings.lan = lan::check(&self.network.lan)?;
+        settings.relaying = relay::check(self.network.relay.as_ref())?;
         settings.limits = self.limit.check()?;
         settings.store = self.store.check()?;
         if let Some(address) = self.api.address {
@@ -386,6 +402,10 @@ mod tests {
         settings.bootstrap = vec!["/ip4/127.0.0.1/tcp/4001/p2p/abc".to_owned()];
         settings.variants = vec!["q8_0".parse().unwrap()];
         settings.mdns = false;
+        settings.lan = ["10.1.0.0/16", "fd00:1::/32"]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
+        settings.relaying = Relaying::Off;
         settings.registrar = true;
         settings.enroll_key = Some("keys/enroll \"1\".key".into());
         settings.refuse_new_when_stale = true;
@@ -437,6 +457,13 @@ mod tests {
         assert!(refusal("[trust]\nregistrar = true").contains("needs `trust.enroll_key`"));
         assert!(refusal("variants = [\"Q8 0\"]").contains("not a name"));
         assert!(refusal("[network]\nmdns = \"yes\"").contains("mdns"));
+        let relay = refusal("[network]\nrelay = \"maybe\"");
+        assert!(relay.starts_with("`network.relay`: `\"maybe\"` is none of"));
+        let lan = |text: &str| refusal(&format!("[network]\nlan = [\"{text}\"]"));
+        assert!(lan("10.1.0.0").contains("`10.1.0.0` is not a prefix such as 10.1.0.0/16"));
+        assert!(lan("ten/8").starts_with("`network.lan`: `ten/8` is not a prefix"));
+        assert!(lan("10.1.2.3/16").contains("write 10.1.0.0/16"));
+        assert!(lan("0.0.0.0/0").contains("at least /8"));
         assert!(refusal("[network").contains("TOML parse error"));
         let many: Vec<String> = (0..17).map(|i| format!("\"c{i}\"")).collect();
         let many = text("").replace("\"stable\"", &many.join(","));

@@ -35,6 +35,7 @@ pub(crate) struct Handler {
     gained: VecDeque<FromHandler>,
     accepted_control: usize,
     accepted_chunk: usize,
+    accepted_peers: usize,
 }
 
 impl Handler {
@@ -44,6 +45,7 @@ impl Handler {
         let (accepted, limit) = match protocol {
             Protocol::Control => (&mut self.accepted_control, bounds::CONTROL_STREAMS_INBOUND),
             Protocol::Chunk => (&mut self.accepted_chunk, bounds::CHUNK_STREAMS_INBOUND),
+            Protocol::Peers => (&mut self.accepted_peers, bounds::PEERS_STREAMS_INBOUND),
         };
         *accepted += 1;
         *accepted <= limit
@@ -77,7 +79,8 @@ impl ConnectionHandler for Handler {
         if let Some(protocol) = self.wanted.pop_front() {
             let offered = match protocol {
                 Protocol::Control => &Protocol::ALL[..1],
-                Protocol::Chunk => &Protocol::ALL[1..],
+                Protocol::Chunk => &Protocol::ALL[1..2],
+                Protocol::Peers => &Protocol::ALL[2..],
             };
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: SubstreamProtocol::new(Negotiation(offered), protocol)

@@ -4,6 +4,7 @@
 mod caps;
 mod chunks;
 mod door;
+mod exchange;
 mod gossip;
 mod harness;
 mod lan;

@@ -100,6 +100,11 @@ impl Shell {
                 .as_ref()
                 .map(Network::listeners)
                 .unwrap_or_default(),
+            reachability: self
+                .network
+                .as_ref()
+                .map(Network::reachability)
+                .unwrap_or_default(),
             places: self
                 .network
                 .as_ref()

@@ -15,7 +15,8 @@ use crate::{
 ///
 /// A cap counts what chunks and chunk maps cost: their bytes and frames, without what TLS and
 /// TCP add. A change counts at once, also for what is under way, and lasts until the node
-/// ends; node.toml says with what it begins.
+/// ends; node.toml says with what it begins. The LAN is every network that this machine is
+/// attached to, and what node.toml names as `lan` under `[network]`.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  weft limit\n  weft limit --fetch-cap 2MB/s --serve-cap none\n  weft limit --metered on\n  weft limit --background on\n  weft limit --timetable \"22:00-06:00 unlimited\" --timetable \"mon-fri 08:00-18:00 fetch 200kB/s serve paused\""

@@ -8,7 +8,8 @@ use weft_core::{
     TimeStatus,
 };
 use weft_node::report::{
-    EnrolmentReport, ModelReport, PinReport, PinnedBy, PlaceReport, StatusReport, TrafficReport,
+    EnrolmentReport, ModelReport, PinReport, PinnedBy, PlaceReport, ReachabilityReport,
+    StatusReport, TrafficReport, WayIn,
 };
 use weft_record::Name;
 
@@ -53,6 +54,7 @@ struct Report<'a> {
     /// Set if the disk is older than what the node once told its neighbours.
     restored_from_older_image: Option<&'a str>,
     withheld: &'a [(Name, u64)],
+    reachability: ReachabilityReport,
     places: &'a [PlaceReport],
     peers_let_go: u64,
     members: usize,
@@ -115,6 +117,7 @@ fn show(context: &Context, status: &StatusReport, api: &str) -> Result<(), Failu
         time: status.node.time,
         restored_from_older_image: status.node.restored_from_older_image.as_deref(),
         withheld: &status.node.withheld,
+        reachability: status.reachability,
         places: &status.places,
         peers_let_go: status.node.peers_let_go,
         members: status.node.members.len(),
@@ -148,6 +151,7 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
         ("standing", standing(status)),
         ("API", api.to_owned()),
         ("listens", status.listen.join("\n         ")),
+        ("reached", reached(status.reachability)),
         ("peers", status.node.members.len().to_string()),
         (
             "fetching",
@@ -206,6 +210,22 @@ fn pinned(pins: &[PinReport]) -> String {
     };
     let told: Vec<String> = pins.iter().map(told).collect();
     told.join(", ")
+}
+
+/// How others from beyond the LAN get here.
+fn reached(reachability: ReachabilityReport) -> String {
+    let way = match reachability.way {
+        WayIn::Direct => "directly",
+        WayIn::Relayed => "through a relay",
+        WayIn::DialOut => "not from beyond the LAN; it dials out",
+        WayIn::Unknown => "not tried yet from beyond the LAN",
+    };
+    let relays = if reachability.relays {
+        "; relays for others"
+    } else {
+        ""
+    };
+    format!("{way}{relays}")
 }
 
 /// `at most 2 MB/s over the uplink`.
