@@ -102,7 +102,7 @@ fn serve(mut stranger: Stranger, held: &Held, manner: Manner, stop: &AtomicBool)
             .is_some_and(|(due, _)| *due <= Instant::now())
         {
             let (_, chunk) = waiting.pop_front().unwrap();
-            stranger.send(Message::Data(chunk, held.chunk(chunk)));
+            stranger.try_send(Message::Data(chunk, held.chunk(chunk)));
             continue;
         }
         let Some(NetEvent::Message(_, message)) = stranger.next() else {
@@ -111,19 +111,21 @@ fn serve(mut stranger: Stranger, held: &Held, manner: Manner, stop: &AtomicBool)
         match (message, manner) {
             (Message::Control(Control::Want(file)), _) if file == held.file => {
                 let bits = held.all_bits();
-                stranger.say(Control::Bits { file, bits });
+                stranger.try_send(Message::Control(Control::Bits { file, bits }));
             }
             (Message::Get(chunk), Manner::Garbage) => {
                 asked += 1;
                 let garbage = vec![0xa5; held.chunk(chunk).len()];
-                stranger.send(Message::Data(chunk, garbage.into()));
+                stranger.try_send(Message::Data(chunk, garbage.into()));
             }
             (Message::Get(chunk), Manner::Late(pause)) => {
                 asked += 1;
                 free_at = free_at.max(Instant::now()) + pause;
                 waiting.push_back((free_at, chunk));
             }
-            (Message::GetBlob(hash), _) => stranger.send(Message::NoBlob(hash)),
+            (Message::GetBlob(hash), _) => {
+                stranger.try_send(Message::NoBlob(hash));
+            }
             _ => {}
         }
     }

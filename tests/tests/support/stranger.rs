@@ -63,6 +63,11 @@ impl Stranger {
         self.net.send(&self.peer, message).unwrap();
     }
 
+    /// Whether it got away: who was let go says nothing more.
+    pub(crate) fn try_send(&self, message: Message<Bytes>) -> bool {
+        self.net.send(&self.peer, message).is_ok()
+    }
+
     pub(crate) fn announce(&self, envelope: Vec<u8>) {
         self.net.broadcast(envelope).unwrap();
     }
