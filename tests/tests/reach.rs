@@ -90,10 +90,17 @@ fn two_that_cannot_be_dialled_find_each_other_and_a_direct_way() {
                 status["members"] == 2
             });
         }
+        for home in ["a", "c"] {
+            site.wait(home, "the two speak directly", |status| {
+                let links = &status["reachability"]["links"];
+                links["uplink"] == 2 && links["relayed"] == 0
+            });
+        }
         publish_at(&site, "a");
         site.wait_active("c", "1.0.0");
         let text = site.weft("c", &["status"]).expect(0).stdout;
         assert!(text.contains("through a relay"), "{text}");
+        assert!(text.contains("2 (2 over the uplink)"), "{text}");
     });
 }
 
@@ -108,9 +115,11 @@ fn where_no_direct_way_is_a_release_still_comes() {
                 status["members"] == 2
             });
         }
-        publish_at(&site, "a");
-        site.wait("c", "chunks come", |status| {
-            status["traffic"]["uplink_bytes_in"].as_u64().unwrap() > 100_000
+        site.wait("c", "it is carried", |status| {
+            status["reachability"]["links"]["relayed"] == 1
         });
+        publish_at(&site, "a");
+        let status = site.wait_active("c", "1.0.0");
+        assert_eq!(status["reachability"]["links"]["relayed"], 1, "{status}");
     });
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
-use weft_core::{Caps, DisconnectReason, Message, Peer};
+use weft_core::{Caps, DisconnectReason, Message, Path, Peer};
 
 use crate::{
     block::BlockList,
@@ -157,6 +157,11 @@ impl NetHandle {
         let mut peers: Vec<Peer> = self.shared.links().keys().copied().collect();
         peers.sort_unstable();
         peers
+    }
+
+    /// Over what those are reached that are up.
+    pub fn paths(&self) -> Vec<Path> {
+        self.shared.links().values().map(|link| link.path).collect()
     }
 
     /// Payload that passed since the start.

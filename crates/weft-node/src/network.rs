@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use weft_core::{Caps, DisconnectReason, Input, Message, Peer};
+use weft_core::{Caps, DisconnectReason, Input, Message, Path, Peer};
 use weft_keys::SecretKey;
 use weft_net::{Net, NetConfig, NetEvent, NetHandle, Reachability};
 
 use crate::{
     home::Home,
     places::Places,
-    report::{PlaceReport, ReachabilityReport, TrafficReport, WayIn},
+    report::{LinksReport, PlaceReport, ReachabilityReport, TrafficReport, WayIn},
     run::RunError,
 };
 
@@ -126,7 +126,21 @@ impl Network {
         ReachabilityReport {
             way,
             relays: self.handle.relays(),
+            links: self.links(),
         }
+    }
+
+    fn links(&self) -> LinksReport {
+        let mut links = LinksReport::default();
+        for path in self.handle.paths() {
+            let count = match path {
+                Path::Lan => &mut links.lan,
+                Path::Wan => &mut links.uplink,
+                Path::Relayed => &mut links.relayed,
+            };
+            *count += 1;
+        }
+        links
     }
 
     pub(crate) fn peers(&self) -> Vec<Peer> {

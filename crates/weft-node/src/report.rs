@@ -66,6 +66,19 @@ pub struct ReachabilityReport {
     pub way: WayIn,
     /// Whether it is a relay for members that cannot dial each other.
     pub relays: bool,
+    /// Over what it is connected with others.
+    pub links: LinksReport,
+}
+
+/// Connected peers, by what their bytes come over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinksReport {
+    /// The local network.
+    pub lan: usize,
+    /// The site's uplink.
+    pub uplink: usize,
+    /// The uplink, and a member that carries them.
+    pub relayed: usize,
 }
 
 /// How members from beyond the LAN get to a node.

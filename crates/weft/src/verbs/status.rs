@@ -152,7 +152,7 @@ fn text(style: Style, status: &StatusReport, api: &str) -> String {
         ("API", api.to_owned()),
         ("listens", status.listen.join("\n         ")),
         ("reached", reached(status.reachability)),
-        ("peers", status.node.members.len().to_string()),
+        ("peers", peers(status)),
         (
             "fetching",
             format!(
@@ -210,6 +210,24 @@ fn pinned(pins: &[PinReport]) -> String {
     };
     let told: Vec<String> = pins.iter().map(told).collect();
     told.join(", ")
+}
+
+/// Members, and over what it is connected with whomever it is.
+fn peers(status: &StatusReport) -> String {
+    let links = status.reachability.links;
+    let over = [
+        (links.lan, "over the LAN"),
+        (links.uplink, "over the uplink"),
+        (links.relayed, "through a relay"),
+    ];
+    let told = over.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, how)| format!("{count} {how}")).collect();
+    let members = status.node.members.len();
+    if told.is_empty() {
+        members.to_string()
+    } else {
+        format!("{members} ({})", told.join(", "))
+    }
 }
 
 /// How others from beyond the LAN get here.
