@@ -12,6 +12,7 @@ mod peers;
 mod plot;
 mod records;
 mod report;
+mod serve;
 mod sim;
 mod site;
 mod swarm;
@@ -62,6 +63,7 @@ type Bench = fn(&Options) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("records", |_| records::run()),
     ("catchup", |_| catchup::run()),
+    ("serve", |_| serve::run()),
     ("transfer", transfer::run),
     ("delta", |_| delta::run()),
     ("delta-tuned", |_| delta::run_tuned()),

@@ -35,6 +35,11 @@ impl Shape {
         heads: 16,
         kv_heads: 8,
     };
+    /// About 4 GiB in F16.
+    pub(crate) const FOUR_GIB: Self = Self {
+        layers: 136,
+        ..Self::HALF_GIB
+    };
 
     /// About 7.5 MiB a layer in F16.
     pub(crate) const fn narrow(layers: usize) -> Self {
